@@ -1,0 +1,1 @@
+"""One file a backend; its file name is its key."""

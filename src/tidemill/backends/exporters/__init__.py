@@ -1,0 +1,1 @@
+"""Formats a model is exported to."""

@@ -1,0 +1,1 @@
+"""The bundle: read (audit first), write, preprocess."""

@@ -1,0 +1,16 @@
+"""The command `tidemill`. One file a command in `tidemill.cli.commands`, found without being imported."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """The entry point; exits with 0 (done), 1 (the work failed), 2 (the input is wrong) or 130 (interrupted)."""
+    from tidemill.cli.failure import exit_with
+    from tidemill.cli.root import tidemill
+
+    try:
+        tidemill.main(args=sys.argv[1:], prog_name="tidemill", standalone_mode=False)
+    except BaseException as error:  # the last frame: every error ends here as one rendered message and one exit code
+        exit_with(error)

@@ -1,0 +1,1 @@
+"""Hydra composition, checked against a typed schema."""

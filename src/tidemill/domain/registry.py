@@ -1,0 +1,93 @@
+"""The registry as events folded into state: what is champion now, and what was at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from tidemill.domain.digest import Digest
+from tidemill.domain.record import to_plain
+
+EventKind = Literal["registered", "promoted", "rolled_back", "retired", "reported", "decided"]
+GENESIS = Digest("sha256:" + "0" * 64)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """`number` counts from 1 for each name; `bundle` is the digest of bundle.json, `run` the tracker's run id."""
+
+    name: str
+    number: int
+    bundle: Digest
+    run: str
+
+    def __str__(self) -> str:
+        return f"{self.name}/{self.number}"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A line of the ledger. `payload` holds what the kind needs (docs/architecture.md, Ledger)."""
+
+    sequence: int
+    at: datetime
+    who: str
+    kind: EventKind
+    model: str
+    payload: Mapping[str, Any]
+    previous: Digest
+    digest: Digest
+
+
+def event_digest(
+    sequence: int, at: datetime, who: str, kind: str, model: str, payload: Mapping[str, Any], previous: Digest
+) -> Digest:
+    """The hash of a line: it covers everything in it, and through `previous` everything before it."""
+    return Digest.of_json(to_plain([sequence, at, who, kind, model, payload, previous]))
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryState:
+    """One model's state. `champions` is the stack that `rollback` walks down: the last one serves."""
+
+    versions: Mapping[int, ModelVersion] = field(default_factory=dict)
+    champions: tuple[int, ...] = ()
+    challenger: int | None = None
+
+    @property
+    def champion(self) -> int | None:
+        return self.champions[-1] if self.champions else None
+
+
+def fold(events: Iterable[Event], *, until: datetime | None = None) -> RegistryState:
+    """The state after `events` of one model, in order, up to and including `until`."""
+    versions: dict[int, ModelVersion] = {}
+    champions: list[int] = []
+    challenger: int | None = None
+    for event in events:
+        if until is not None and event.at > until:
+            break
+        number = event.payload.get("version")
+        match event.kind:
+            case "registered":
+                assert isinstance(number, int)
+                versions[number] = ModelVersion(
+                    event.model, number, Digest(event.payload["bundle"]), str(event.payload["run"])
+                )
+                challenger = number
+            case "promoted":
+                assert isinstance(number, int)
+                champions.append(number)
+                challenger = None if challenger == number else challenger
+            case "rolled_back":
+                if champions:
+                    champions.pop()
+            case "retired":
+                assert isinstance(number, int)
+                champions = [c for c in champions if c != number]
+                challenger = None if challenger == number else challenger
+            case _:
+                pass
+    return RegistryState(versions, tuple(champions), challenger)

@@ -1,0 +1,180 @@
+"""What stages and the server ask of the outside, in five verbs at most a port. A backend is one file that fits one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from tidemill.config.schema import Config
+    from tidemill.dataset.read import PackedDataset
+    from tidemill.domain.bundle import Bundle, Preprocessing, Signature
+    from tidemill.domain.dataset import DatasetVersion
+    from tidemill.domain.drift import DriftTest
+    from tidemill.domain.prediction import Feedback, Prediction
+    from tidemill.domain.registry import Event, EventKind, ModelVersion
+
+    Feed = Mapping[str, NDArray[Any]]
+    """A batch as the graph takes it: input name -> array whose first axis is the batch."""
+
+Raw = bytes | str | Mapping[str, Any]
+"""One request as a client has it: a picture file's bytes, a sentence, or a row by column name."""
+
+
+class Scored(NamedTuple):
+    """`scores` float32 [N, C] and `embedding` float32 [N, D], as `Signature` describes them."""
+
+    scores: NDArray[np.float32]
+    embedding: NDArray[np.float32]
+
+
+class Reporter(Protocol):
+    """Hears of progress; the terminal, the plain log and the tracker are reporters. Must not raise."""
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None: ...
+
+    def progress(self, done: int, total: int, note: str) -> None: ...
+
+
+class SourceModel(Protocol):
+    """A trained model in the framework that trained it: the truth that an export is compared with."""
+
+    signature: Signature
+    preprocessing: Preprocessing
+
+    def score(self, feed: Feed) -> Scored: ...
+
+    def save(self, directory: Path) -> None:
+        """Write the model natively, without pickle: safetensors, UBJSON, JSON, skops; for text also `tokenizer.json`."""
+
+
+class ModelFamily(Protocol):
+    """Trains the models of one task. `params`, among the attributes of what it returns, counts trainable parameters."""
+
+    def fit(self, config: Config, data: PackedDataset, report: Reporter, workdir: Path) -> SourceModel: ...
+
+    def load(self, directory: Path) -> SourceModel:
+        """What `SourceModel.save` wrote."""
+
+
+class Exporter(Protocol):
+    """Writes a source model as one file that a runtime reads."""
+
+    def export(self, model: SourceModel, path: Path) -> None:
+        """Raises GateError naming the part that cannot be converted."""
+
+
+class Session(Protocol):
+    """A model that is loaded and answers."""
+
+    def run(self, feed: Feed) -> Scored: ...
+
+
+class Runtime(Protocol):
+    """Loads the graph of an audited bundle."""
+
+    def load(self, directory: Path, bundle: Bundle, *, threads: int) -> Session: ...
+
+
+class Tracker(Protocol):
+    """Keeps runs: parameters, metrics, artefacts."""
+
+    def start(self, name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> str:
+        """The id of the new run."""
+
+    def log(self, run: str, metrics: Mapping[str, float], step: int) -> None: ...
+
+    def keep(self, run: str, path: Path, folder: str) -> None:
+        """Store a file, or all files under a directory, as artefacts of the run under `folder`."""
+
+    def finish(self, run: str, status: Literal["finished", "failed", "killed"]) -> None: ...
+
+    def fetch(self, run: str, folder: str, into: Path) -> Path:
+        """Artefacts of a run as local files. Raises NotFoundError."""
+
+
+class Registry(Protocol):
+    """Model versions and their aliases, where people look for them (MLflow's registry)."""
+
+    def register(self, name: str, bundle: Path, run: str, tags: Mapping[str, str]) -> int:
+        """The number of the new version; the same bundle registered again for the same run keeps its number."""
+
+    def versions(self, name: str) -> list[ModelVersion]: ...
+
+    def names(self) -> list[str]: ...
+
+    def point(self, name: str, alias: str, number: int | None) -> None:
+        """Set an alias, or remove it with None."""
+
+    def bundle(self, version: ModelVersion, into: Path) -> Path:
+        """A local copy of the version's bundle directory, at `into`."""
+
+
+class Ledger(Protocol):
+    """The append-only, hash-chained list of events: the truth about registrations, promotions and decisions."""
+
+    def append(
+        self, kind: EventKind, model: str, payload: Mapping[str, Any], *, check: Callable[[Sequence[Event]], None]
+    ) -> Event:
+        """One transaction: read the model's events, let `check` refuse (by raising), append. Nobody comes between."""
+
+    def events(self, model: str | None = None) -> list[Event]: ...
+
+
+class PredictionSink(Protocol):
+    """Takes answered predictions before they are answered: on return they survive the death of the process."""
+
+    def append(self, predictions: Sequence[Prediction]) -> None: ...
+
+    def feedback(self, feedback: Sequence[Feedback]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class PredictionLog(Protocol):
+    """Reads what a sink wrote, while it is writing."""
+
+    def find(self, prediction_id: str) -> Prediction:
+        """Raises NotFoundError."""
+
+    def window(self, model: str, *, version: int | None, since: datetime | None, until: datetime | None) -> pa.Table:
+        """Columns as Prediction's fields, plus `label` (null where no feedback came); oldest first."""
+
+    def labels(self, prediction_ids: Iterable[str]) -> Mapping[str, Feedback]:
+        """The latest feedback for each id that has one."""
+
+
+class Sample(NamedTuple):
+    """What a detector compares: rows of one model version. Arrays are [N, ...]; `columns` holds tabular inputs."""
+
+    scores: NDArray[np.float32]
+    embedding: NDArray[np.float32]
+    columns: Mapping[str, NDArray[Any]]
+
+
+class Detector(Protocol):
+    """Compares a window with the reference; every test it runs is in the answer, corrected for their number."""
+
+    def compare(self, reference: Sample, window: Sample, *, level: float, seed: int) -> list[DriftTest]: ...
+
+
+class DatasetStore(Protocol):
+    """Versions of data sets, as git tags over DVC."""
+
+    def save(self, version: DatasetVersion, packed: Path) -> None:
+        """Make `packed` the new version: DVC, commit, tag. Raises StateError where git does not allow it."""
+
+    def versions(self, name: str | None = None) -> list[DatasetVersion]: ...
+
+    def checkout(self, name: str, version: str) -> Path:
+        """A folder with that version's shards and `dataset.json`; `version` may be 'latest'. Raises NotFoundError."""
+
+    def push(self) -> int: ...
+
+    def pull(self) -> int: ...

@@ -1,0 +1,1 @@
+"""`mlflow.pyfunc` opens a bundle through this module (`loader_module`); no pickled Python object is involved."""

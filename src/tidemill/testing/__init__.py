@@ -1,0 +1,1 @@
+"""Contract suites for backend authors, and in-memory backends."""
