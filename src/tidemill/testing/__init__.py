@@ -1,1 +1,1 @@
-"""Contract suites for backend authors, and in-memory backends."""
+"""Contract suites that the author of a backend runs."""

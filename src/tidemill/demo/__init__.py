@@ -1,0 +1,1 @@
+"""The loop shown once, on real handwritten digits: `tidemill demo`."""
