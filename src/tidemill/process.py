@@ -22,6 +22,13 @@ def switch_off_telemetry() -> None:
         os.environ.setdefault(name, value)
 
 
+def contain_caches(folder: Path) -> None:
+    """Keep the caches of dependencies in `folder` rather than in the user's home; what the user has set stays."""
+    os.environ.setdefault("MPLCONFIGDIR", str(folder / "matplotlib"))
+    os.environ.setdefault("DVC_SITE_CACHE_DIR", str(folder / "dvc"))
+    os.environ.setdefault("DVC_GLOBAL_CONFIG_DIR", str(folder / "dvc-config"))
+
+
 def usable_cores() -> int:
     """Cores this process may really use: its affinity, and its cgroup's quota where there is one."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)

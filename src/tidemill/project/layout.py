@@ -9,6 +9,7 @@ from pathlib import Path
 from tidemill.domain.dataset import Task, is_name
 from tidemill.domain.digest import Digest
 from tidemill.errors import ConfigError, StateError
+from tidemill.process import contain_caches
 
 MARKER = "tidemill.toml"
 
@@ -103,7 +104,9 @@ def find_project(start: Path | None = None) -> Layout:
     here = (start or Path.cwd()).resolve()
     for folder in (here, *here.parents):
         if (folder / MARKER).is_file():
-            return Layout(folder)
+            layout = Layout(folder)
+            contain_caches(layout.cache)
+            return layout
     raise StateError(
         f"{here} is not in a Tidemill project (no {MARKER} here or above)",
         "make one:  tidemill init NAME --task image|text|tabular",
