@@ -26,7 +26,6 @@ def contain_caches(folder: Path) -> None:
     """Keep the caches of dependencies in `folder` rather than in the user's home; what the user has set stays."""
     os.environ.setdefault("MPLCONFIGDIR", str(folder / "matplotlib"))
     os.environ.setdefault("DVC_SITE_CACHE_DIR", str(folder / "dvc"))
-    os.environ.setdefault("DVC_GLOBAL_CONFIG_DIR", str(folder / "dvc-config"))
 
 
 def usable_cores() -> int:
