@@ -2,6 +2,7 @@
 
     TidemillError                 exit 1, HTTP 500
     ├── InputError                exit 2, HTTP 422   what was given is wrong
+    │   ├── ItemError             exit 2, HTTP 422   one item of a batch; `index` says which
     │   ├── ConfigError           exit 2, HTTP 422   a key, group or type in the configuration
     │   ├── DataError             exit 2, HTTP 422   a data set or a file in it
     │   ├── NotFoundError         exit 2, HTTP 404   a name, version, alias, run or prediction
@@ -40,6 +41,14 @@ class InputError(TidemillError):
 
     exit_code = 2
     http_status = 422
+
+
+class ItemError(InputError):
+    """One item of a batch is wrong, and the others may be fine. `index` counts from 0."""
+
+    def __init__(self, index: int, headline: str, remedy: str = "") -> None:
+        super().__init__(headline, remedy)
+        self.index = index
 
 
 class ConfigError(InputError):
