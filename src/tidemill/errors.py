@@ -110,7 +110,7 @@ def nearest(name: str, known: Iterable[str], *, kind: str = "known names") -> st
     names = sorted(set(known))
     if not names:
         return f"there are no {kind} yet"
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
     if close:
         return f"did you mean {' or '.join(close)}?"
     shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")

@@ -51,6 +51,10 @@ def _build(hint: Any, plain: Any, where: str) -> Any:  # noqa: PLR0911 - one ret
         return plain
     if origin in (Union, types.UnionType):
         return _build_union(hint, plain, where)
+    if origin is typing.Literal:
+        if plain not in typing.get_args(hint):
+            raise ValueError(f"{where} must be one of {', '.join(map(str, typing.get_args(hint)))}, not {plain!r}")
+        return plain
     if origin is tuple:
         item = typing.get_args(hint)[0]
         if not isinstance(plain, list | tuple):
@@ -60,10 +64,6 @@ def _build(hint: Any, plain: Any, where: str) -> Any:  # noqa: PLR0911 - one ret
         if not isinstance(plain, Mapping):
             raise ValueError(f"{where} must be an object")
         return {str(key): _build(typing.get_args(hint)[1], item, f"{where}.{key}") for key, item in plain.items()}
-    if origin is typing.Literal:
-        if plain not in typing.get_args(hint):
-            raise ValueError(f"{where} must be one of {', '.join(map(str, typing.get_args(hint)))}, not {plain!r}")
-        return plain
     if dataclasses.is_dataclass(hint):
         return _build_record(typing.cast(type, hint), plain, where)
     return _build_scalar(hint, plain, where)
