@@ -1,0 +1,55 @@
+"""The configuration groups: where their choices lie, and which one a task starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from tidemill.domain.dataset import Task
+from tidemill.errors import ConfigError, nearest
+
+PACKAGED = Path(__file__).resolve().parent.parent / "conf"
+_SHARED = {
+    "data": "default",
+    "trainer": "default",
+    "callbacks": "default",
+    "logger": "mlflow",
+    "paths": "default",
+}
+DEFAULTS: Mapping[Task, Mapping[str, str]] = {
+    "image": {**_SHARED, "model": "small_cnn", "optimizer": "adamw"},
+    "text": {**_SHARED, "model": "bert", "optimizer": "transformer"},
+    "tabular": {**_SHARED, "model": "xgboost", "optimizer": "adamw"},
+}
+GROUPS = (*DEFAULTS["image"], "experiment")
+
+
+def choices(conf: Path | None, group: str) -> list[str]:
+    """The choices of `group`: the project's own and the packaged ones, by name."""
+    folders = [folder / group for folder in (conf, PACKAGED) if folder is not None]
+    return sorted({path.stem for folder in folders if folder.is_dir() for path in folder.glob("*.yaml")})
+
+
+def groups(conf: Path | None) -> list[str]:
+    """Every group: the known ones, and the folders of the project's conf."""
+    own = [path.name for path in conf.iterdir() if path.is_dir()] if conf is not None and conf.is_dir() else []
+    return list(dict.fromkeys([*GROUPS, *own]))
+
+
+def check_choice(conf: Path | None, group: str, choice: str, where: str) -> None:
+    """Raises ConfigError unless `group` has `choice`; `where` is how a person knows the place that asks for it."""
+    known = choices(conf, group)
+    if choice not in known:
+        kind = f"choices for {group}"
+        raise ConfigError(f"{where}: there is no {group} {choice!r}", nearest(choice, known, kind=kind))
+
+
+def listed(defaults: Iterable[Any]) -> dict[str, str | None]:
+    """Group -> choice of a Hydra defaults list; what is no group entry is left out."""
+    found: dict[str, str | None] = {}
+    for entry in defaults:
+        if isinstance(entry, Mapping) and len(entry) == 1:
+            ((key, choice),) = entry.items()
+            found[str(key).split()[-1].lstrip("/").split("@")[0]] = None if choice is None else str(choice)
+    return found

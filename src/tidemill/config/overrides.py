@@ -1,0 +1,99 @@
+"""Overrides of the command line, read with Hydra's grammar and checked; and the grid they span with `-m`."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override
+from hydra.errors import HydraException
+
+from tidemill.config.check import known_paths, nearest_setting
+from tidemill.config.groups import GROUPS, check_choice, choices, groups
+from tidemill.errors import ConfigError, InputError
+
+
+def parsed(arguments: Sequence[str]) -> list[Override]:
+    """Raises ConfigError for an argument that is not of the form group=choice or a.b=value."""
+    found: list[Override] = []
+    for argument in arguments:
+        try:
+            found += OverridesParser.create().parse_overrides([argument])
+        except HydraException as error:
+            first = str(error).strip().splitlines()[0]
+            raise ConfigError(
+                f"{argument!r} cannot be read as a setting ({first})",
+                "settings look like  model=resnet18  or  trainer.max_epochs=10;  quote text with spaces",
+            ) from None
+    return found
+
+
+def is_group(override: Override, conf: Path | None) -> bool:
+    return override.key_or_group in groups(conf)
+
+
+def check(override: Override, conf: Path | None) -> None:
+    """Raises ConfigError for an unknown group, choice or setting, and for several values without `-m`."""
+    line, key = str(override.input_line), override.key_or_group
+    if override.is_sweep_override():
+        raise ConfigError(f"{line}: gives several values", "add -m to train each of them, or give one")
+    if override.is_hydra_override():
+        raise ConfigError(f"{line}: Hydra's own settings have no meaning here", "leave it out")
+    if is_group(override, conf):
+        _check_group(override, conf, line)
+    elif not any(path == key or path.startswith(f"{key}.") for path in known_paths()) and not _is_model_param(key):
+        hint = nearest_setting(key, among=[*GROUPS, *known_paths()])
+        raise ConfigError(f"{line}: there is no setting or group {key!r}", hint)
+
+
+def _check_group(override: Override, conf: Path | None, line: str) -> None:
+    value = override.value()
+    if override.is_delete() or value is None:
+        if override.key_or_group != "experiment":
+            raise ConfigError(
+                f"{line}: the group {override.key_or_group} cannot be left out", "choose one of its files"
+            )
+        return
+    if override.key_or_group != "data" or not isinstance(value, str):
+        check_choice(conf, override.key_or_group, str(value), line)
+
+
+def _is_model_param(key: str) -> bool:
+    return key.startswith("model.params.")  # checked against the architecture, once that is known
+
+
+def expand(arguments: Sequence[str], *, conf: Path | None = None, params: Sequence[str] = ()) -> list[list[str]]:
+    """The grid: one list of plain overrides for each combination; `params` come from the file, arguments win.
+
+    Lists `a,b`, `choice()`, `range()` and `glob()`, for values and for whole groups. Raises ConfigError for
+    `interval()`, which needs a search, and for a list that holds nothing.
+    """
+    rows: dict[str, list[str]] = {}
+    for override in parsed([*params, *arguments]):
+        key = override.get_key_element()
+        rows[key] = [f"{key}={value}" for value in _values(override, conf)] if not override.is_delete() else [key]
+    return [list(row) for row in itertools.product(*rows.values())]
+
+
+def _values(override: Override, conf: Path | None) -> list[str]:
+    if not override.is_sweep_override():
+        return [override.get_value_element_as_str()]
+    if override.is_interval_sweep():
+        raise ConfigError(
+            f"{override.input_line}: interval() has no end of values to try",
+            "give some of them:  range(1,5)  or  0.01,0.1",
+        )
+    glob: Any = override.value()
+    try:
+        if isinstance(glob, Glob):
+            found = glob.filter(choices(conf, override.key_or_group))
+        else:
+            found = list(override.sweep_string_iterator())
+    except HydraException as error:
+        raise ConfigError(f"{override.input_line}: {error}", "check the range") from None
+    if not found:
+        raise InputError(f"{override.input_line}: stands for no value at all", "check the range or the pattern")
+    return found
