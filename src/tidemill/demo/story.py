@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -78,11 +79,14 @@ def run(directory: Path, display: Display) -> dict[str, Any]:
     )  # fmt: skip
     with ExitStack() as stack:
         story = Story(Layout(work / NAME), display, stack, work)
+        seconds = {}
         for number, step in enumerate(steps):
+            began = time.perf_counter()
             display.start(number)
             step(story)
             display.finish(number)
-        return story.facts
+            seconds[TITLES[number].split()[0]] = time.perf_counter() - began
+        return story.facts | {"seconds": seconds}
 
 
 def _data(story: Story) -> None:
@@ -251,8 +255,6 @@ def _renew(story: Story) -> None:
 
 def _wait_for_version(story: Story, number: int, *, timeout: float = 20.0) -> None:
     """Until the client has seen an answer of the new version, and a little more traffic after it."""
-    import time
-
     assert story.client is not None
     deadline = time.monotonic() + timeout
     while not any(reply.version == number for reply in story.client.tally.replies[-64:]):
