@@ -1,0 +1,83 @@
+"""ONNX Runtime on the CPU.
+
+The graph is audited before it comes here, and its bytes are compared with the bundle's digest once more, so that what
+is loaded is what was audited. It is loaded in this process: a graph that passed the audit and yet asks for more memory
+than there is ends as a BundleError where the system refuses the memory, and as the process's death where it does not.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import onnxruntime as ort
+
+from tidemill.domain.bundle import Bundle
+from tidemill.domain.digest import Digest
+from tidemill.errors import BundleError, TidemillError
+from tidemill.ports import Scored
+
+if TYPE_CHECKING:
+    from tidemill.ports import Feed, Runtime, Session
+
+GRAPH = "model.onnx"
+_FATAL = 4  # ONNX Runtime's own messages: an error reaches the caller as an exception, and is not printed as well
+
+
+class OnnxSession:
+    """A loaded graph. `run` may be called from several threads."""
+
+    def __init__(self, session: ort.InferenceSession) -> None:
+        self._session = session
+
+    def run(self, feed: Feed) -> Scored:
+        """Raises TidemillError when the graph fails on this batch."""
+        try:
+            scores, embedding = self._session.run(["scores", "embedding"], dict(feed))
+        except Exception as error:  # the classes of ONNX Runtime's exceptions have no common base of their own
+            raise TidemillError(
+                f"the model failed on this batch: {_first_line(error)}",
+                "try a smaller batch, or export the model again",
+            ) from None
+        return Scored(np.asarray(scores, np.float32), np.asarray(embedding, np.float32))
+
+
+class OnnxRuntime:
+    """Loads model.onnx of an audited bundle, with the standard operators only."""
+
+    def load(self, directory: Path, bundle: Bundle, *, threads: int) -> OnnxSession:
+        """`threads` compute one request. Raises BundleError for a graph that cannot be loaded or was altered."""
+        content = _content(directory / GRAPH, bundle)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = max(1, threads)
+        options.inter_op_num_threads = 1
+        options.log_severity_level = _FATAL
+        # Threads that wait by spinning win microseconds and take the cores from everybody else.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+        try:
+            return OnnxSession(ort.InferenceSession(content, options, providers=["CPUExecutionProvider"]))
+        except Exception as error:  # as above
+            raise BundleError(
+                f"{directory / GRAPH} cannot be loaded: {_first_line(error)}", "export the model again"
+            ) from None
+
+
+def _content(path: Path, bundle: Bundle) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror}", "fetch the bundle anew") from None
+    if Digest.of_bytes(content) != bundle.files[GRAPH].digest:
+        raise BundleError(f"{path} was altered after it was opened", "fetch the bundle anew")
+    return content
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0][:300]
+
+
+if TYPE_CHECKING:
+    _runtime: Runtime = OnnxRuntime()
+    _session: type[Session] = OnnxSession

@@ -1,0 +1,184 @@
+"""Opening a bundle: everything is audited before anything is made from it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tidemill.bundle.consistency import check_consistency
+from tidemill.bundle.graph import audit_graph
+from tidemill.bundle.write import RECORD
+from tidemill.domain.bundle import PROTOCOL, Bundle, TextPreprocessing
+from tidemill.domain.digest import Digest
+from tidemill.domain.record import from_plain
+from tidemill.errors import BundleError
+
+GRAPH, TOKENIZER = "model.onnx", "tokenizer.json"
+REQUIRED = (GRAPH, "golden.parquet", "reference.parquet", "card.md")
+_REPORT = re.compile(r"report/[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
+_MAX_RECORD = 8 << 20
+_REMEDY = "fetch the bundle anew, or export the model again"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBundle:
+    """A bundle that passed its audit. `digest` is that of bundle.json's bytes."""
+
+    directory: Path
+    bundle: Bundle
+    digest: Digest
+
+    @property
+    def tokenizer(self) -> Path | None:
+        """The path of tokenizer.json, for text."""
+        return self.directory / TOKENIZER if isinstance(self.bundle.preprocessing, TextPreprocessing) else None
+
+
+def open_bundle(directory: Path, *, expected: Digest | None = None) -> OpenBundle:
+    """Audit `directory` and return what it holds; nothing in it was loaded, and nothing it names outside was followed.
+
+    `expected` is the bundle's digest as a registry or a manifest gives it; a folder whose name is 64 hexadecimal digits
+    is held to them in any case. Raises BundleError for anything that is altered, incomplete, hostile or too new.
+    """
+    if expected is None and re.fullmatch(r"[0-9a-f]{64}", directory.name):
+        expected = Digest(f"sha256:{directory.name}")
+    try:
+        sizes = _sizes(directory)
+        content = _record(directory, sizes)
+        digest = Digest.of_bytes(content)
+        if expected is not None and digest != expected:
+            raise _bad(directory, f"its digest is {digest.short}…, not {expected.short}…")
+        bundle = _parse(directory, content)
+        _check_files(directory, bundle, sizes)
+    except OSError as error:
+        raise _bad(directory, f"{error.strerror or error}") from None
+    try:
+        check_consistency(bundle)
+    except ValueError as error:
+        raise _bad(directory, str(error)) from None
+    _check_graph(directory, bundle)
+    return OpenBundle(directory, bundle, digest)
+
+
+def read_record(directory: Path) -> tuple[Bundle, Digest]:
+    """The record of a bundle that was audited before, without reading its other files. Raises BundleError."""
+    try:
+        content = (directory / RECORD).read_bytes()
+    except OSError as error:
+        raise _bad(directory, f"{error.strerror or error}") from None
+    return _parse(directory, content), Digest.of_bytes(content)
+
+
+def _sizes(directory: Path) -> dict[str, int]:
+    """Size of every file by its name. Links, devices and anything but plain files and the folder report are refused."""
+    if not directory.is_dir():
+        raise BundleError(f"there is no bundle at {directory}", "a bundle is a directory that holds bundle.json")
+    sizes: dict[str, int] = {}
+    for entry in os.scandir(directory):
+        if entry.name == "report" and entry.is_dir(follow_symlinks=False):
+            sizes |= {f"report/{inner.name}": _plain_size(directory, inner) for inner in os.scandir(entry)}
+        else:
+            sizes[entry.name] = _plain_size(directory, entry)
+    return sizes
+
+
+def _plain_size(directory: Path, entry: os.DirEntry[str]) -> int:
+    status = entry.stat(follow_symlinks=False)
+    if not stat.S_ISREG(status.st_mode):
+        raise _bad(directory, f"{entry.name!r} is not a plain file")
+    return status.st_size
+
+
+def _record(directory: Path, sizes: Mapping[str, int]) -> bytes:
+    if RECORD not in sizes:
+        raise BundleError(f"there is no bundle at {directory}: {RECORD} is missing", _REMEDY)
+    if sizes[RECORD] > _MAX_RECORD:
+        raise _bad(directory, f"{RECORD} is larger than {_MAX_RECORD >> 20} MB")
+    return (directory / RECORD).read_bytes()
+
+
+def _parse(directory: Path, content: bytes) -> Bundle:
+    try:
+        plain = json.loads(
+            content.decode(), object_pairs_hook=_once, parse_constant=_not_finite, parse_float=_finite_float
+        )
+        protocol = plain.get("protocol") if isinstance(plain, dict) else None
+        if isinstance(protocol, int) and protocol > PROTOCOL:
+            raise BundleError(
+                f"{directory} is a bundle of protocol {protocol}, and this Tidemill reads up to {PROTOCOL}",
+                "upgrade:  pip install --upgrade tidemill",
+            )
+        if protocol not in _READERS or isinstance(protocol, bool):
+            raise ValueError(f"protocol {protocol!r} is unknown")
+        return _READERS[protocol](plain)
+    except (ValueError, RecursionError) as error:  # bad UTF-8 and bad JSON are ValueErrors too
+        raise _bad(directory, f"{RECORD}: {str(error)[:200]}") from None
+
+
+def _read_1(plain: Any) -> Bundle:
+    return from_plain(Bundle, plain)
+
+
+_READERS: Mapping[Any, Callable[[Any], Bundle]] = {1: _read_1}
+"""A reader for every protocol there ever was; a kept example of each lies in the tests."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a field is given twice")
+    return found
+
+
+def _not_finite(text: str) -> float:
+    raise ValueError(f"{text} is not a number")
+
+
+def _finite_float(text: str) -> float:
+    value = float(text)
+    if abs(value) == float("inf"):
+        raise ValueError(f"{text[:40]} is too large")
+    return value
+
+
+def _check_files(directory: Path, bundle: Bundle, sizes: Mapping[str, int]) -> None:
+    required = {*REQUIRED, TOKENIZER} if isinstance(bundle.preprocessing, TextPreprocessing) else set(REQUIRED)
+    for name in required - bundle.files.keys():
+        raise _bad(directory, f"{RECORD} does not list {name}")
+    for name in bundle.files:
+        if name not in required and not _REPORT.fullmatch(name):
+            raise _bad(directory, f"{RECORD} lists {name[:100]!r}, which is no part of a bundle")
+    for name in sizes.keys() - bundle.files.keys() - {RECORD}:
+        raise _bad(directory, f"{name[:100]!r} is not listed in {RECORD}")
+    for name, record in bundle.files.items():
+        if name not in sizes:
+            raise _bad(directory, f"{name} is missing")
+        if sizes[name] != record.bytes:
+            raise _bad(directory, f"{name} has {sizes[name]:,} bytes, not {record.bytes:,}")
+        if Digest.of_file(directory / name) != record.digest:
+            raise _bad(directory, f"{name} was altered: its digest is not the recorded one")
+
+
+def _check_graph(directory: Path, bundle: Bundle) -> None:
+    graph = audit_graph(directory / GRAPH)
+    for kind, tensors, found in (
+        ("takes", bundle.signature.inputs, graph.inputs),
+        ("gives", bundle.signature.outputs, graph.outputs),
+    ):
+        if {tensor.name: tensor.dtype for tensor in tensors} != found:
+            raise _bad(directory, f"{GRAPH} {kind} {_shown(found)}, and the signature says otherwise")
+
+
+def _shown(values: Mapping[str, str]) -> str:
+    shown = ", ".join(f"{name} {dtype or 'of another type'}" for name, dtype in list(values.items())[:4])
+    return shown[:200] + (", …" if len(values) > 4 else "")
+
+
+def _bad(directory: Path, problem: str) -> BundleError:
+    return BundleError(f"the bundle {directory} cannot be used: {problem}", _REMEDY)
