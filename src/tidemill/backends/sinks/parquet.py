@@ -1,0 +1,36 @@
+"""Predictions into the project's own log: a framed spool first, Parquet later (`tidemill.journal`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tidemill.domain.prediction import Feedback, Prediction
+from tidemill.journal.records import feedback_payload, prediction_payload
+from tidemill.journal.writer import Writer
+
+
+class ParquetSink:
+    """A writer of the log under `root`, with a spool of its own. Raises StorageError when that cannot be made."""
+
+    def __init__(self, root: Path) -> None:
+        self._writer = Writer(root)
+
+    def append(self, predictions: Sequence[Prediction]) -> None:
+        """On return all of them survive the death of the process. Raises StorageError, and then none is kept."""
+        self._writer.append([prediction_payload(each) for each in predictions])
+
+    def feedback(self, feedback: Sequence[Feedback]) -> None:
+        """As `append`, for labels that came back."""
+        self._writer.append([feedback_payload(each) for each in feedback])
+
+    def close(self) -> None:
+        """Seal what was written."""
+        self._writer.close()
+
+
+if TYPE_CHECKING:
+    from tidemill.ports import PredictionSink
+
+    _: type[PredictionSink] = ParquetSink

@@ -1,0 +1,106 @@
+"""A writer's life: appends to its spool, syncs it in the background, changes to a new one, seals the old."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tidemill.errors import StorageError, from_os_error
+from tidemill.journal.seal import seal, seal_abandoned
+from tidemill.journal.spool import Spool
+
+_TICK = 1.0  # seconds between two syncs
+_RETRY = 30.0  # seconds until what could not be sealed is tried again
+
+
+class Writer:
+    """Appends payloads to the log under `root`; safe to use from several threads.
+
+    A spool is sealed when it holds `max_bytes` or `max_rows`, or is `max_age` seconds old, and at `close`.
+    """
+
+    def __init__(
+        self, root: Path, *, max_bytes: int = 16 << 20, max_rows: int = 50_000, max_age: float = 600.0
+    ) -> None:
+        self.root = root
+        self._limits = (max_bytes, max_rows, max_age)
+        self._lock = threading.Lock()
+        self._finished: list[Spool] = []
+        self._synced = 0
+        self._retry_at = 0.0
+        self._stop = threading.Event()
+        try:
+            self._spool = Spool(root / "spool")
+        except OSError as error:
+            raise from_os_error(error, "opening the prediction log") from None
+        self._tender = threading.Thread(target=self._tend, name="prediction-log", daemon=True)
+        self._tender.start()
+
+    def append(self, payloads: Sequence[bytes]) -> None:
+        """On return, `payloads` survive the death of this process. Raises StorageError, and then none was kept."""
+        with self._lock:
+            if self._is_full():
+                self._change()
+            self._spool.append(payloads)
+
+    def close(self) -> None:
+        """Seal what was written. What cannot be sealed now stays a spool, and counts as one."""
+        self._stop.set()
+        self._tender.join()
+        with self._lock:
+            self._finished.append(self._spool)
+        self._seal_finished()
+        for spool in self._finished:
+            spool.close()
+
+    def _is_full(self) -> bool:
+        max_bytes, max_rows, max_age = self._limits
+        spool = self._spool
+        if not spool.sound:
+            return True
+        old = spool.rows > 0 and time.monotonic() - spool.opened > max_age
+        return old or spool.rows >= max_rows or spool.size >= max_bytes
+
+    def _change(self) -> None:
+        """Go on in a new spool. Where none can be made, a sound old one goes on; an unsound one must not."""
+        try:
+            fresh = Spool(self._spool.path.parent)
+        except OSError as error:
+            if self._spool.sound:
+                return
+            failure = from_os_error(error, "opening the prediction log")
+            raise StorageError(failure.headline, failure.remedy) from None
+        self._finished.append(self._spool)
+        self._spool, self._synced = fresh, 0
+
+    def _tend(self) -> None:
+        seal_abandoned(self.root)
+        while not self._stop.wait(_TICK):
+            self._sync()
+            with self._lock:
+                if self._is_full() and self._spool.sound:
+                    self._change()
+            if time.monotonic() >= self._retry_at:
+                self._seal_finished()
+
+    def _sync(self) -> None:
+        spool, size = self._spool, self._spool.size
+        if size == self._synced:
+            return
+        try:
+            spool.sync()
+        except StorageError:
+            return  # the spool is marked: the next append opens another, or says why it cannot
+        self._synced = size
+
+    def _seal_finished(self) -> None:
+        for spool in list(self._finished):
+            try:
+                seal(self.root, spool.path)
+            except Exception:  # whatever keeps it from being sealed: it stays a spool, and counts as one
+                self._retry_at = time.monotonic() + _RETRY
+                return
+            spool.close()
+            self._finished.remove(spool)
