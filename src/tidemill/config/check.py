@@ -96,7 +96,7 @@ def _record(cls: type[T], plain: Any, where: str, origin: Origin) -> T:
     for name, each in fields.items():
         path = f"{where}.{name}" if where else name
         if name in plain:
-            values[name] = _value(hints(cls)[name], plain[name], path, origin, each.metadata)
+            values[name] = _value(hints(typing.cast(type, cls))[name], plain[name], path, origin, each.metadata)
         elif each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING:
             raise ConfigError(f"the setting {path} is missing", f"give it on the command line:  {path}=…")
     return cls(**values)

@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tidemill.config import overrides as arguments
 from tidemill.config.check import checked
-from tidemill.config.groups import DEFAULTS, GROUPS, PACKAGED, check_choice, groups, listed
+from tidemill.config.groups import DEFAULTS, GROUPS, PACKAGED, check_choice, choices, groups, listed
 from tidemill.config.schema import Config
 from tidemill.domain.record import to_plain
 from tidemill.errors import ConfigError, nearest
@@ -88,7 +88,7 @@ def _plan(conf: Path | None, given: Sequence[Override], name: str, task: Task) -
             chosen[group] = "" if override.is_delete() or value is None else str(value)
         else:
             values.append(_forced(override))
-    if chosen["data"] not in _choices(conf, "data"):  # a data set without settings of its own needs no file
+    if chosen["data"] not in choices(conf, "data"):  # a data set without settings of its own needs no file
         values.insert(0, f"++data.name={chosen['data']!r}")
         chosen["data"] = "default"
     entries = [_with_choice(entry, chosen) for entry in [*base, *own_entries]]
@@ -98,17 +98,11 @@ def _plan(conf: Path | None, given: Sequence[Override], name: str, task: Task) -
     return _Plan({"defaults": entries, "name": name, "task": task, **own}, values, chosen)
 
 
-def _choices(conf: Path | None, group: str) -> list[str]:
-    from tidemill.config.groups import choices
-
-    return choices(conf, group)
-
-
 def _with_choice(entry: Any, chosen: Mapping[str, str]) -> Any:
     """The defaults entry with the choice that was made for its group."""
     if isinstance(entry, Mapping) and len(entry) == 1:
         ((group, _),) = listed([entry]).items()
-        if group in chosen and chosen[group]:
+        if chosen.get(group):
             return {next(iter(entry)): chosen[group]}
     return entry
 

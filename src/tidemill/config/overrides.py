@@ -32,6 +32,7 @@ def parsed(arguments: Sequence[str]) -> list[Override]:
 
 
 def is_group(override: Override, conf: Path | None) -> bool:
+    """Whether it chooses a file of a group, and does not set a value."""
     return override.key_or_group in groups(conf)
 
 
