@@ -38,7 +38,7 @@ class AnsweredRows:
     @property
     def confidence(self) -> NDArray[np.float64]:
         """The highest score of each row, [N]."""
-        return self.sample.scores.max(axis=1).astype(np.float64)
+        return np.asarray(self.sample.scores.max(axis=1), np.float64)
 
     @property
     def correct(self) -> NDArray[np.bool_]:

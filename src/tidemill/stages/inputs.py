@@ -1,4 +1,4 @@
-"""Facts of raw inputs as columns, so that drift can be named: a table's own columns, lengths of text, light of pictures."""
+"""Facts of raw inputs as columns, so that drift gets a name: a table's columns, length of text, light of pictures."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def measured_rmse(errors: Floats, method: str, *, seed: int) -> QualityEstimate:
 def logit(confidence: Floats) -> Floats:
     """log(c / (1 - c)) of confidences in 0..1, held within +-12."""
     safe = np.clip(confidence.astype(np.float64), 1e-9, 1 - 1e-9)
-    return np.clip(np.log(safe) - np.log1p(-safe), -_LOGIT_LIMIT, _LOGIT_LIMIT)
+    return np.asarray(np.clip(np.log(safe) - np.log1p(-safe), -_LOGIT_LIMIT, _LOGIT_LIMIT), np.float64)
 
 
 def fit_calibration(logits: Floats, correct: Bools) -> Floats:

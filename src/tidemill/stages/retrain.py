@@ -80,6 +80,7 @@ def show(quality: QualityEstimate) -> str:
 
 
 def show_value(metric: str, value: float) -> str:
+    """An accuracy in percent, an error with four digits."""
     return f"{value:.1%}" if metric == "accuracy" else f"{value:.4g}"
 
 
