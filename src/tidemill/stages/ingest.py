@@ -1,0 +1,96 @@
+"""Read what a user gives (an image folder, a table, texts), check all of it, and pack it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from tidemill.dataset.folders import read_folder
+from tidemill.dataset.rows import read_rows
+from tidemill.dataset.sentences import read_sentences
+from tidemill.dataset.source import Note, Pictures, Progress, Source
+from tidemill.dataset.tables import SUFFIXES, read_tables
+from tidemill.dataset.write import pack
+from tidemill.domain.dataset import DatasetVersion, Kind, Task
+from tidemill.errors import DataError
+
+
+class Reading(NamedTuple):
+    """How a table is to be read; what is not said is guessed from the columns' names."""
+
+    target: str | None = None
+    text: str | None = None
+    kind: Kind | None = None
+    header: bool = True
+    as_text: frozenset[str] = frozenset()
+
+
+class Ingested(NamedTuple):
+    """A packed data set, and what its pictures are like (None for tables and text)."""
+
+    version: DatasetVersion
+    pictures: Pictures | None
+
+
+def ingest(
+    path: Path,
+    into: Path,
+    *,
+    name: str,
+    version: str,
+    task: Task,
+    reading: Reading,
+    previous: DatasetVersion | None,
+    note: Note,
+    progress: Progress,
+) -> Ingested:
+    """Pack the data at `path` into the empty folder `into`.
+
+    `previous` is the version whose columns the new one must have, if any. `note` hears what the user should know,
+    `progress` how many files are checked. Raises DataError for data that cannot be used, naming file and remedy.
+    """
+    _check_path(path, task)
+    source = _read(path, task, reading, previous, note, progress)
+    if previous is not None and source.kind != previous.kind:
+        raise DataError(
+            f"{path} makes a {source.kind}, but {previous.tag} is a {previous.kind}",
+            f"say --kind {previous.kind}, or give it another --name",
+        )
+    packed = pack(into, source.batches, name=name, version=version, task=task, kind=source.kind, columns=source.columns)
+    _mention_unlearnable(packed, note)
+    return Ingested(packed, source.pictures)
+
+
+def _read(
+    path: Path, task: Task, reading: Reading, previous: DatasetVersion | None, note: Note, progress: Progress
+) -> Source:
+    if task == "image":
+        return read_folder(path, note=note, progress=progress)
+    tables = read_tables(path, header=reading.header, text=reading.as_text)
+    if task == "text":
+        return read_sentences(
+            path, tables, text=reading.text, target=reading.target, kind=reading.kind, previous=previous, note=note
+        )
+    return read_rows(path, tables, target=reading.target, kind=reading.kind, previous=previous, note=note)
+
+
+def _check_path(path: Path, task: Task) -> None:
+    if not path.exists():
+        raise DataError(f"{path} does not exist", "check the path")
+    if task == "image":
+        if not path.is_dir():
+            raise DataError(
+                f"{path} is no folder", "this project's task is image: give a folder of class folders with pictures"
+            )
+    elif path.is_file() and path.suffix.lower() not in SUFFIXES:
+        raise DataError(f"{path} is no table", f"this project's task is {task}: give a .parquet, .csv or .tsv file")
+    if path.is_dir() and not any(path.iterdir()):
+        raise DataError(f"{path} is empty", "put the data there, or check the path")
+
+
+def _mention_unlearnable(version: DatasetVersion, note: Note) -> None:
+    """Say which classes a model is tested on without ever seeing one of them."""
+    counts = {split.name: split.classes for split in version.splits}
+    absent = [label for label in version.classes if not counts["train"].get(label)]
+    if absent:
+        note(f"no row of train has the class {', '.join(absent)}: no model can learn it from this version")
