@@ -1,0 +1,124 @@
+"""Image classification: pictures decoded once, then a convolutional network trained by Lightning."""
+
+from __future__ import annotations
+
+from collections import Counter
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+
+from tidemill.backends.families.models.alexnet import AlexNetNetwork
+from tidemill.backends.families.models.resnet import ResNet18Network
+from tidemill.backends.families.models.small_cnn import SmallCnnNetwork
+from tidemill.backends.families.networks.augment import augmentation
+from tidemill.backends.families.networks.batches import Batches
+from tidemill.backends.families.networks.fit import Splits, fit, seeded
+from tidemill.backends.families.networks.graphs import PictureGraph
+from tidemill.backends.families.networks.source import NetworkModel, Saved, classifier_signature
+from tidemill.backends.families.networks.split import labelled, learnable
+from tidemill.bundle.preprocess import Preprocessor
+from tidemill.config.architectures import ARCHITECTURES
+from tidemill.domain.bundle import ImagePreprocessing, Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tidemill.config.schema import Config
+    from tidemill.dataset.read import PackedDataset
+    from tidemill.ports import ModelFamily, Reporter
+
+NETWORKS: dict[str, type[Any]] = {
+    "small_cnn": SmallCnnNetwork,
+    "alexnet": AlexNetNetwork,
+    "resnet18": ResNet18Network,
+}
+LARGEST = 224  # pixels of a side, when the configuration leaves the size to the data
+_LOOKED_AT = 256  # pictures whose size and colour decide
+
+
+class ImageFamily:
+    """Convolutional networks: `NETWORKS` by `model.kind`."""
+
+    def fit(self, config: Config, data: PackedDataset, report: Reporter, workdir: Path) -> NetworkModel:
+        """Normalised by the training pictures; validated on the classes that training has seen."""
+        seeded(config)
+        train = data.examples("train")
+        preprocessing = self.preprocessing(config, list(train.inputs[:_LOOKED_AT]))  # type: ignore[arg-type]  # bytes
+        prepare = Preprocessor(preprocessing)
+        labels = data.version.classes
+        rows = labelled(prepare, train, labels, ("image",))
+        val = learnable(prepare, data, rows, labels, ("image",))
+        mean, std = _statistics(rows.inputs[0])
+        shape = {"channels": int(rows.inputs[0].shape[3]), "height": preprocessing.height, "width": preprocessing.width}
+        architecture = {"kind": config.model.kind, "params": config.model.params, "shape": shape}
+        graph = PictureGraph(_network(architecture, len(labels)), mean, std)
+        batches = Batches(
+            rows, config.trainer.batch_size, shuffle=True, seed=config.seed, augment=augmentation(config.data.augment)
+        )
+        fit(graph, config, Splits(batches, val), report, workdir)
+        inputs = [Tensor("image", "uint8", (-1, shape["height"], shape["width"], shape["channels"]))]
+        signature = classifier_signature("image", inputs, labels, _width(graph))
+        return NetworkModel(signature, preprocessing, graph, architecture)
+
+    def load(self, directory: Path) -> NetworkModel:
+        """What `NetworkModel.save` wrote."""
+        saved = Saved.read(directory, ImagePreprocessing)
+        channels = 1 if saved.preprocessing.mode == "L" else 3
+        network = _network(saved.architecture, len(saved.signature.labels))
+        return saved.with_weights(PictureGraph(network, [0.0] * channels, [1.0] * channels))
+
+    def preprocessing(self, config: Config, pictures: Sequence[bytes]) -> ImagePreprocessing:
+        """As configured; what is left to the data is what most of `pictures` are, at most 224 pixels a side."""
+        settings = config.data.image
+        if settings.height and settings.width and settings.mode != "auto":
+            return ImagePreprocessing(settings.mode, settings.height, settings.width, settings.filter)
+        height, width, mode = _look(pictures)
+        mode = mode if settings.mode == "auto" else settings.mode
+        return ImagePreprocessing(mode, settings.height or height, settings.width or width, settings.filter)
+
+
+def _look(pictures: Sequence[bytes]) -> tuple[int, int, Literal["L", "RGB"]]:
+    """The most frequent height and width, scaled to at most `LARGEST`, and the mode: "L" when all are grey."""
+    from PIL import Image
+
+    sizes: Counter[tuple[int, int]] = Counter()
+    grey = True
+    for content in pictures:
+        with Image.open(BytesIO(content)) as picture:
+            sizes[picture.size] += 1
+            grey = grey and picture.mode in ("1", "L", "LA", "I", "I;16", "F")
+    (width, height), often = sizes.most_common(1)[0]
+    if often < len(pictures) / 2:  # photographs of many sizes: a square that suits them
+        width = height = int(np.median([min(size) for size in sizes.elements()]))
+    scale = min(1.0, LARGEST / max(width, height))
+    return max(1, round(height * scale)), max(1, round(width * scale)), "L" if grey else "RGB"
+
+
+def _network(architecture: dict[str, Any], classes: int) -> nn.Module:
+    kind = architecture["kind"]
+    params = ARCHITECTURES[kind].params(**architecture["params"])
+    network: nn.Module = NETWORKS[kind](params, **architecture["shape"], classes=classes)
+    return network
+
+
+def _statistics(image: torch.Tensor) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel over all pictures, in [0, 1]; a flat channel keeps its scale."""
+    counts = [np.bincount(image[..., channel].reshape(-1).numpy(), minlength=256) for channel in range(image.shape[3])]
+    values = np.arange(256) / 255.0
+    means = [float((count * values).sum() / count.sum()) for count in counts]
+    variances = [
+        float((count * (values - mean) ** 2).sum() / count.sum()) for count, mean in zip(counts, means, strict=True)
+    ]
+    return means, [variance**0.5 if variance > 1e-8 else 1.0 for variance in variances]
+
+
+def _width(graph: PictureGraph) -> int:
+    return int(graph.network.head.in_features)  # type: ignore[union-attr,arg-type]  # every network has a linear head
+
+
+if TYPE_CHECKING:
+    _fits: type[ModelFamily] = ImageFamily

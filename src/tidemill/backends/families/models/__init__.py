@@ -1,0 +1,1 @@
+"""Architectures, one a file: networks that give logits and an embedding."""

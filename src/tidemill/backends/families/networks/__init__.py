@@ -1,0 +1,1 @@
+"""What the families of networks share: the graphs, the source model, and training with Lightning."""
