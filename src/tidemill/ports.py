@@ -45,8 +45,15 @@ class Reporter(Protocol):
 class SourceModel(Protocol):
     """A trained model in the framework that trained it: the truth that an export is compared with."""
 
-    signature: Signature
-    preprocessing: Preprocessing
+    @property
+    def signature(self) -> Signature: ...
+
+    @property
+    def preprocessing(self) -> Preprocessing: ...
+
+    @property
+    def params(self) -> int:
+        """Trainable parameters."""
 
     def score(self, feed: Feed) -> Scored: ...
 
@@ -55,7 +62,7 @@ class SourceModel(Protocol):
 
 
 class ModelFamily(Protocol):
-    """Trains the models of one task. `params`, among the attributes of what it returns, counts trainable parameters."""
+    """Trains the models of one task."""
 
     def fit(self, config: Config, data: PackedDataset, report: Reporter, workdir: Path) -> SourceModel: ...
 

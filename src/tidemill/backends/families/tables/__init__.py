@@ -1,0 +1,1 @@
+"""What the tabular models share: columns, encoding, and saving without pickle."""
