@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tidemill.bundle.preprocess import raw_input
+from tidemill.bundle.reference import MAX_INPUT
 from tidemill.ports import Sample
 from tidemill.stages.inputs import describe
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from tidemill.bundle.preprocess import Preprocessor
     from tidemill.domain.bundle import Signature
-    from tidemill.ports import Raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,51 +51,33 @@ class AnsweredRows:
         return np.asarray(self.answers[self.labelled] - self.truth[self.labelled], np.float64)
 
 
-def answered_rows(
-    signature: Signature,
-    preprocessor: Preprocessor,
-    inputs: Sequence[Raw],
-    scores: NDArray[np.float32],
-    embedding: NDArray[np.float32],
-    labels: Sequence[str | float | None],
-) -> AnsweredRows:
-    """Rows from what a bundle's reference, or the log, holds: scores [N, C], embedding [N, D], N labels or None.
+def answered_rows(signature: Signature, preprocessor: Preprocessor, table: pa.Table) -> AnsweredRows:
+    """Rows of `bundle.reference.read_reference`, or of `PredictionLog.window` for one model version.
 
-    `inputs` are those that were kept, in any number.
+    Inputs that either side may have left out, because they are long, are described on neither.
     """
-    sample = Sample(scores, embedding, describe(preprocessor, inputs))
+    kept = [content for content in table["input"].to_pylist() if content is not None and len(content) <= MAX_INPUT]
+    scores = _matrix(table["scores"])
+    facts = describe(preprocessor, [raw_input(signature.task, content) for content in kept])
+    sample = Sample(scores, _matrix(table["embedding"]), facts)
+    labels = table["label"].to_pylist()
     if signature.kind == "regression":
         values = np.array([_number(label) for label in labels], np.float64)
         return AnsweredRows(sample, scores[:, 0].astype(np.float64), values, np.isfinite(values))
-    answers = np.array(signature.labels, dtype=str)[scores.argmax(axis=1)]
-    truth = np.array(["" if label is None else str(label) for label in labels], dtype=str)
+    answers = np.array(table["output"].to_pylist(), dtype=str)
+    truth = np.array(["" if label is None else label for label in labels], dtype=str)
     return AnsweredRows(sample, answers, truth, np.array([label is not None for label in labels], np.bool_))
 
 
-def _number(label: str | float | None) -> float:
+def _number(label: str | None) -> float:
     """A value that came as feedback; what is no number says nothing."""
     try:
-        return float(label) if label is not None else np.nan
+        return np.nan if label is None else float(label)
     except ValueError:
         return np.nan
 
 
-def window_rows(signature: Signature, preprocessor: Preprocessor, table: pa.Table) -> AnsweredRows:
-    """Rows of `PredictionLog.window`, of one model version."""
-    from tidemill.bundle.preprocess import raw_input
-
-    inputs = [raw_input(signature.task, kept) for kept in table["input"].to_pylist() if kept is not None]
-    return answered_rows(
-        signature,
-        preprocessor,
-        inputs,
-        matrix(table["scores"]),
-        matrix(table["embedding"]),
-        table["label"].to_pylist(),
-    )
-
-
-def matrix(column: pa.ChunkedArray) -> NDArray[np.float32]:
+def _matrix(column: pa.ChunkedArray) -> NDArray[np.float32]:
     """A column of lists of equal length as float32 [N, length]."""
     values: NDArray[np.float32] = column.combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.float32)
     return values.reshape(len(column), len(values) // max(1, len(column)))

@@ -94,6 +94,10 @@ def _within(quality: QualityEstimate, bound: float) -> bool:
     return quality.low >= bound if quality.metric == "accuracy" else quality.high <= bound
 
 
+def _apart(first: QualityEstimate, second: QualityEstimate) -> bool:
+    return first.high < second.low or second.high < first.low
+
+
 def _limit_in_words(report: DriftReport, config: RetrainConfig) -> str:
     baseline = report.baseline
     fall = (
@@ -163,6 +167,8 @@ def _estimate(report: DriftReport, config: RetrainConfig) -> Finding:
         return Finding(f"{report.baseline.metric} {why} on {report.window.rows:,} answers")
     evidence = _figures("estimated", estimated)
     seen = f"without labels, {estimated.metric} is estimated at {show(estimated)}"
+    if report.labelled and report.labelled.rows >= config.min_labels and _apart(estimated, report.labelled):
+        return Finding(f"{seen}, which the labels contradict: it does not count", evidence=evidence)
     if _beyond(estimated, limit(report.baseline, config.max_drop)):
         return Finding(f"{seen}, worse than {_limit_in_words(report, config)}", calls=True, evidence=evidence)
     if config.on_drift and report.drifted and _beyond(estimated, report.baseline.value):

@@ -1,0 +1,52 @@
+"""Decide whether a model should be retrained, say why, and do it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tidemill.cli.options import json_option, print_json
+from tidemill.errors import InputError
+
+if TYPE_CHECKING:
+    from tidemill.project.watching import Retrained
+
+
+@click.command(
+    epilog="Example: tidemill retrain digits --no-act. Exit code 0 whatever the verdict; 1 when the work failed."
+)
+@click.argument("name")
+@click.option("--no-act", is_flag=True, help="Decide and say why, and do nothing.")
+@click.option("--force", metavar="REASON", help="Retrain whatever the verdict; the reason goes into the ledger.")
+@json_option
+def command(name: str, no_act: bool, force: str | None, as_json: bool) -> None:
+    """Let the policy decide on NAME's champion; if it calls for a new model, train it and promote it on evidence.
+
+    The policy reads the latest report, and makes one when answers or labels came since.
+    """
+    if force is not None and not force.strip():
+        raise InputError("--force needs a reason", "say why:  --force 'new camera since Monday'")
+    from tidemill.project import watching
+    from tidemill.project.layout import find_project
+
+    layout = find_project()
+    done = watching.retrain(layout, name, act=not no_act, report=None, force=force)
+    if as_json:
+        print_json(done)
+    else:
+        _print(done)
+
+
+def _print(done: Retrained) -> None:
+    decision = done.decision
+    colour = "yellow" if decision.verdict == "retrain" else "green"
+    click.echo(f"{click.style(decision.verdict, fg=colour, bold=True)}  {decision.model} on {decision.dataset}")
+    for reason in decision.reasons:
+        click.echo(f"  · {reason}")
+    click.echo(click.style(f"  decision {decision.id}, from report {decision.report}", dim=True))
+    if done.promotion is not None:
+        evidence = done.promotion
+        champion = "" if evidence.champion is None else f"{evidence.champion:.4g} -> "
+        click.echo(f"  · {evidence.metric} {champion}{evidence.challenger:.4g} on {evidence.rows:,} rows")
+    click.echo(done.note)

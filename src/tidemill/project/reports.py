@@ -1,0 +1,65 @@
+"""Drift reports on disk: `reports/ID/report.json` and `report.html`, vouched for by a line of the ledger."""
+
+from __future__ import annotations
+
+import json
+
+from tidemill.domain.digest import Digest, canonical_json
+from tidemill.domain.drift import DriftReport
+from tidemill.domain.record import from_plain, to_plain
+from tidemill.domain.registry import Event
+from tidemill.errors import StorageError
+from tidemill.files import staged_directory
+from tidemill.ports import Ledger
+from tidemill.project.layout import Layout
+
+RECORD, PAGE = "report.json", "report.html"
+
+
+def keep(layout: Layout, ledger: Ledger, report: DriftReport, page: str) -> Digest:
+    """Write `report` and its HTML `page`, then the ledger's line; the digest of report.json."""
+    content = canonical_json(to_plain(report))
+    digest = Digest.of_bytes(content)
+    with staged_directory(layout.reports / report.id, staging=layout.staging) as folder:
+        (folder / RECORD).write_bytes(content)
+        (folder / PAGE).write_text(page, encoding="utf-8")
+    payload = {
+        "report": report.id,
+        "digest": digest,
+        "window": report.window,
+        "drifted": [test.feature for test in report.drifted],
+        "baseline": report.baseline,
+        "estimated": report.estimated,
+        "labelled": report.labelled,
+    }
+    ledger.append("reported", report.window.model, payload, check=lambda events: None)
+    return digest
+
+
+def read(layout: Layout, report_id: str, digest: Digest) -> DriftReport:
+    """The report that the ledger knows by `digest`. Raises StorageError when it is missing or was altered."""
+    path = layout.reports / report_id / RECORD
+    try:
+        content = path.read_bytes()
+        if Digest.of_bytes(content) != digest:
+            raise ValueError("its digest is not the ledger's")
+        return from_plain(DriftReport, json.loads(content))
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{path} cannot be used: {error}", "make a new report:  tidemill monitor NAME") from None
+
+
+def latest(layout: Layout, events: list[Event], version: int) -> tuple[DriftReport, Digest] | None:
+    """The newest report on `version` among `events` of its model, with its digest; None when there is none to read."""
+    for event in reversed(events):
+        if event.kind == "reported" and event.payload["window"]["version"] == version:
+            digest = Digest(event.payload["digest"])
+            try:
+                return read(layout, event.payload["report"], digest), digest
+            except StorageError:
+                return None
+    return None
+
+
+def page(layout: Layout, report_id: str) -> str:
+    """Where the HTML of a report is, as a path relative to the project when it is inside it."""
+    return str((layout.reports / report_id / PAGE).relative_to(layout.root))
