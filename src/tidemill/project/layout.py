@@ -67,6 +67,11 @@ class Layout:
         return self.state / "log"
 
     @property
+    def servers(self) -> Path:
+        """One file for each running model server: `servers/PID.json`."""
+        return self.state / "servers"
+
+    @property
     def reports(self) -> Path:
         """Drift reports, evaluations and evidence: `reports/ID/`."""
         return self.state / "reports"

@@ -1,0 +1,54 @@
+"""Serve a model over HTTP; every answer is logged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command(epilog="Example: tidemill serve digits@champion --port 8080")
+@click.argument("model")
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, help="Address to listen on; beyond loopback needs a token."
+)
+@click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option("--token-file", type=click.Path(path_type=Path), help="File with the token that clients must send.")
+@click.option("--log", type=click.Path(path_type=Path), help="Folder of the prediction log.")
+@click.option("--access-log", is_flag=True, help="A line of JSON for each request, on standard error.")
+@click.option("--until-stdin-closes", is_flag=True, hidden=True)
+def command(
+    model: str,
+    host: str,
+    port: int,
+    token_file: Path | None,
+    log: Path | None,
+    access_log: bool,
+    until_stdin_closes: bool,
+) -> None:
+    """Serve MODEL over HTTP; every answer is logged.
+
+    MODEL is name@alias, which follows promotions while it runs; name/version; or the directory of a bundle.
+    SIGTERM and Ctrl-C answer what was taken, seal the log and exit with 0.
+    """
+    from tidemill.errors import StateError
+    from tidemill.project.layout import Layout, find_project
+    from tidemill.project.serving import read_token, serve
+
+    layout: Layout | None
+    try:
+        layout = find_project()
+    except StateError:
+        if not Path(model).is_dir():
+            raise
+        layout = None
+    serve(
+        layout,
+        model,
+        host=host,
+        port=port,
+        token=read_token(token_file),
+        log=log,
+        access_log=access_log,
+        until_stdin_closes=until_stdin_closes,
+    )

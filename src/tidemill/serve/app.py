@@ -1,0 +1,113 @@
+"""The ASGI application: every request passes one guard, and every error is rendered in one place."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import BaseRoute, Route, Router
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from tidemill.domain.prediction import new_prediction_id
+from tidemill.domain.record import now
+from tidemill.serve.failure import ClientGone, render, to_failure
+from tidemill.serve.feedback import TakeFeedback
+from tidemill.serve.http import send_json
+from tidemill.serve.limits import Access, header
+from tidemill.serve.metrics import CONTENT_TYPE
+from tidemill.serve.openapi import openapi
+from tidemill.serve.service import Service
+from tidemill.serve.v1 import Predict
+from tidemill.serve.v2 import v2_routes
+
+_DOCS = Path(__file__).parent / "static" / "docs.html"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_SAFE = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'self' 'unsafe-inline'; connect-src 'self'"
+
+
+def build_app(service: Service, access: Access, *, access_log: bool = False) -> ASGIApp:
+    """The application for one service. With `access_log` each request is a line of JSON on standard error."""
+    return Guard(Router(_routes(service)), service, access, access_log)
+
+
+class Guard:
+    """Checks who asks, counts, names the request, and turns what is raised into an answer."""
+
+    def __init__(self, router: ASGIApp, service: Service, access: Access, access_log: bool) -> None:
+        self._router = router
+        self._service = service
+        self._access = access
+        self._access_log = access_log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":  # neither lifespan nor websockets
+            return
+        began = time.perf_counter()
+        meters = self._service.meters
+        given = header(scope, b"x-request-id")
+        request_id = given if _REQUEST_ID.fullmatch(given) else new_prediction_id()
+        status = 0
+
+        async def named(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode()), *_SAFE]
+            await send(message)
+
+        meters.in_flight.inc()
+        scope["app"] = self  # with it, the router raises what it does not know instead of answering in plain text
+        try:
+            self._access.check(scope)
+            await self._router(scope, receive, named)
+        except ClientGone:
+            return
+        except Exception as error:  # the outermost frame of a request
+            if not status:
+                failure = to_failure(error, request_id)
+                retry = ((b"retry-after", str(failure.retry_after).encode()),) if failure.retry_after else ()
+                await send_json(named, failure.status, render(failure, scope["path"]), retry)
+        finally:
+            meters.in_flight.dec()
+            meters.answered(status)
+            if self._access_log:
+                _write_line(scope, request_id, status, began)
+
+
+def _routes(service: Service) -> list[BaseRoute]:
+    async def metrics(request: Request) -> Response:
+        return Response(service.meters.text(), media_type=CONTENT_TYPE)
+
+    async def description(request: Request) -> Response:
+        return Response(openapi(service.model), media_type="application/json")
+
+    async def docs(request: Request) -> Response:
+        return FileResponse(_DOCS, media_type="text/html", headers={"content-security-policy": _POLICY})
+
+    return [
+        Route("/v1/models/{name}:predict", Predict(service), methods=["POST"]),
+        *v2_routes(service),
+        Route("/feedback", TakeFeedback(service), methods=["POST"]),
+        Route("/metrics", metrics),
+        Route("/openapi.json", description),
+        Route("/docs", docs),
+    ]
+
+
+def _write_line(scope: Scope, request_id: str, status: int, began: float) -> None:
+    line = {
+        "at": now().isoformat(),
+        "request": request_id,
+        "client": (scope.get("client") or ("", 0))[0],
+        "method": scope["method"],
+        "path": scope["path"],
+        "status": status,
+        "ms": round((time.perf_counter() - began) * 1000, 3),
+    }
+    print(json.dumps(line), file=sys.stderr, flush=True)

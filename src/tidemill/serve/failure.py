@@ -1,0 +1,79 @@
+"""Renders errors for HTTP: the only place that does. A client never sees a traceback or a path of this machine."""
+
+from __future__ import annotations
+
+import re
+import sys
+import traceback
+from typing import NamedTuple
+
+import orjson
+from starlette.exceptions import HTTPException
+
+from tidemill.errors import BusyError, InputError, NotFoundError, StorageError, TidemillError
+
+_PATH = re.compile(r"(?<![\w:/.])/(?:[^\s'\"/]+/)+[^\s'\",;:)]*")
+_HTTP_REMEDIES = {
+    404: "see /docs for what this server answers",
+    405: "see /docs for the methods of this address",
+}
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its request was complete. Nobody is there to be answered."""
+
+
+class Failure(NamedTuple):
+    """An error as HTTP says it. `retry_after` is in seconds."""
+
+    status: int
+    message: str
+    remedy: str
+    retry_after: int | None = None
+
+
+def refusal(status: int, headline: str, remedy: str) -> InputError:
+    """An InputError with an HTTP status of its own."""
+    error = InputError(headline, remedy)
+    error.http_status = status
+    return error
+
+
+def to_failure(error: BaseException, request_id: str) -> Failure:
+    """`error` as the client may see it. What nobody foresaw is printed on standard error, with the request's id."""
+    if isinstance(error, InputError):
+        return Failure(error.http_status, _without_paths(error.headline), _without_paths(error.remedy))
+    if isinstance(error, BusyError):
+        return Failure(error.http_status, _without_paths(error.headline), error.remedy, retry_after=1)
+    if isinstance(error, StorageError):
+        _report(f"{error.headline}; {error.remedy}", request_id)
+        return Failure(error.http_status, _without_paths(error.headline), "the server's operator must act", 5)
+    if isinstance(error, TidemillError):
+        _report(f"{error.headline}; {error.remedy}", request_id)
+        return Failure(error.http_status, _without_paths(error.headline), _without_paths(error.remedy))
+    if isinstance(error, HTTPException):
+        remedy = _HTTP_REMEDIES.get(error.status_code, "see /docs")
+        return Failure(error.status_code, error.detail.lower(), remedy)
+    _report("".join(traceback.format_exception(error)).rstrip(), request_id)
+    return Failure(500, "the server failed on this request", f"tell its operator the request id {request_id}")
+
+
+def render(failure: Failure, path: str) -> bytes:
+    """The body: the Open Inference Protocol wants one string, the other addresses give message and remedy."""
+    if path.startswith("/v2"):
+        text = failure.message + (f" ({failure.remedy})" if failure.remedy else "")
+        return orjson.dumps({"error": text})
+    return orjson.dumps({"error": {"message": failure.message, "remedy": failure.remedy}})
+
+
+def unknown_model(asked: str, served: str) -> NotFoundError:
+    """This server has one model; the answer names it."""
+    return NotFoundError(f"no model {asked[:80]!r} is served here", f"this server answers for {served}")
+
+
+def _without_paths(text: str) -> str:
+    return _PATH.sub("…", text)
+
+
+def _report(text: str, request_id: str) -> None:
+    print(f"request {request_id}: {text}", file=sys.stderr, flush=True)

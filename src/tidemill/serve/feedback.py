@@ -1,0 +1,95 @@
+"""`POST /feedback`: the labels that come back for answered requests."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import orjson
+from starlette.types import Receive, Scope, Send
+
+from tidemill.domain.bundle import Signature
+from tidemill.domain.prediction import Feedback
+from tidemill.domain.record import now
+from tidemill.errors import InputError, NotFoundError, nearest
+from tidemill.serve.http import send_json
+from tidemill.serve.inputs import parse_json
+from tidemill.serve.limits import read_body
+from tidemill.serve.service import Service
+
+MAX_LABELS = 10_000
+_EXAMPLE = 'send {"prediction_id": "01…", "label": "…"}, or a list of such'
+
+
+class Label(NamedTuple):
+    """A true label, or for regression the true value as text."""
+
+    prediction_id: str
+    label: str
+
+
+class TakeFeedback:
+    """The address as an ASGI application. All labels of a request are taken, or none."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._lock = asyncio.Lock()  # the journal is read by one at a time
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        labels = read_labels(parse_json(await read_body(scope, receive)), self._service.model.signature)
+        async with self._lock:
+            written = await asyncio.to_thread(self._take, labels)
+        self._service.meters.feedback.inc(written)
+        await send_json(send, 200, orjson.dumps({"accepted": len(labels), "unchanged": len(labels) - written}))
+
+    def _take(self, labels: Sequence[Label]) -> int:
+        """How many were written; the same label given again changes nothing."""
+        ids = [each.prediction_id for each in labels]
+        found = self._service.journal.find_all(ids)
+        served = self._service.model.name
+        for prediction_id in ids:
+            if prediction_id not in found or found[prediction_id].model != served:
+                raise NotFoundError(f"no prediction {prediction_id[:60]!r} of {served} in the log", _EXAMPLE)
+        known = self._service.journal.labels(ids)
+        fresh = [
+            each for each in labels if each.prediction_id not in known or known[each.prediction_id].label != each.label
+        ]
+        if fresh:
+            self._service.sink.feedback([Feedback(each.prediction_id, each.label, now(), served) for each in fresh])
+        return len(fresh)
+
+
+def read_labels(document: Any, signature: Signature) -> list[Label]:
+    """Labels in the body of a request. Raises InputError for a wrong shape or an unknown label."""
+    items = document if isinstance(document, list) else [document]
+    if not 0 < len(items) <= MAX_LABELS:
+        raise InputError(f"{len(items):,} labels in one request", f"send 1 to {MAX_LABELS:,} at a time")
+    return [_label(index, item, signature) for index, item in enumerate(items)]
+
+
+def _label(index: int, item: Any, signature: Signature) -> Label:
+    if not isinstance(item, dict) or set(item) != {"prediction_id", "label"}:
+        raise InputError(f"item {index} is not a label with its prediction id", _EXAMPLE)
+    prediction_id, label = item["prediction_id"], item["label"]
+    if not isinstance(prediction_id, str) or isinstance(label, bool) or not isinstance(label, str | int | float):
+        raise InputError(f"item {index} has a prediction id or a label of a wrong type", _EXAMPLE)
+    return Label(prediction_id, check_label(signature, str(label)))
+
+
+def check_label(signature: Signature, label: str) -> str:
+    """`label` as the log keeps it. Raises InputError for one that no answer of the model could be."""
+    if signature.kind == "classification":
+        if label not in signature.labels:
+            raise InputError(
+                f"the model knows no label {label[:60]!r}", nearest(label, signature.labels, kind="labels")
+            )
+        return label
+    try:
+        value = float(label)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(f"{label[:60]!r} is not a value", "this model gives numbers: send a finite one")
+    return label

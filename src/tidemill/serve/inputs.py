@@ -1,0 +1,89 @@
+"""Bodies of requests to raw inputs, by the task of the model."""
+
+from __future__ import annotations
+
+import binascii
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from tidemill.domain.dataset import Task
+from tidemill.errors import InputError, ItemError, nearest
+from tidemill.serve.failure import refusal
+from tidemill.serve.uploads import read_files
+
+if TYPE_CHECKING:
+    from tidemill.ports import Raw
+
+MAX_ROWS: Mapping[Task, int] = {"image": 1024, "text": 4096, "tabular": 16384}
+"""Inputs in one request."""
+
+_EXAMPLE: Mapping[Task, str] = {
+    "image": '{"inputs": [{"b64": "…"}]}, or a file:  curl -F file=@x.png …',
+    "text": '{"inputs": ["a sentence"]}',
+    "tabular": '{"inputs": [{"column": 1.5}]}',
+}
+_SHOWN = 200
+
+
+def parse_json(body: bytes) -> Any:
+    """The body as JSON. Raises InputError with status 400."""
+    if not body:
+        raise refusal(400, "the body is empty", "send JSON; see /docs for an example")
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise refusal(
+            400, f"the body is not JSON: {error.msg[:_SHOWN]}", "NaN and Infinity are no JSON either"
+        ) from None
+
+
+def read_inputs(task: Task, content_type: str, body: bytes) -> list[Raw]:
+    """The raw inputs of a request, at least one: files where the content type says so, JSON in any other case.
+
+    Raises InputError: 400 for a body that cannot be read, 415 for a file where none is taken, 422 for wrong content.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == "multipart/form-data" or kind.startswith(("image/", "audio/", "video/")):
+        if task != "image" or not kind.startswith(("image/", "multipart/")):
+            raise refusal(415, f"this model takes {task}, not {kind}", f"send JSON: {_EXAMPLE[task]}")
+        return [*(read_files(content_type, body) if kind.startswith("multipart/") else [body])]
+    return _from_document(task, parse_json(body))
+
+
+def _from_document(task: Task, document: Any) -> list[Raw]:
+    if not isinstance(document, dict) or "inputs" not in document:
+        hint = f"send {_EXAMPLE[task]}"
+        if isinstance(document, dict) and document:
+            hint = f"{hint}; found {json.dumps(next(iter(document))[:60])}"
+        raise InputError('the body has no "inputs"', hint)
+    for key in document:
+        if key != "inputs":
+            raise InputError(f"unknown field {key[:60]!r}", nearest(key, ["inputs"], kind="fields"))
+    inputs = document["inputs"]
+    if not isinstance(inputs, list):
+        raise InputError('"inputs" is not a list', f"send {_EXAMPLE[task]}")
+    if not inputs:
+        raise InputError('"inputs" is empty', f"send {_EXAMPLE[task]}")
+    if len(inputs) > MAX_ROWS[task]:
+        raise InputError(f"{len(inputs):,} inputs in one request", f"send at most {MAX_ROWS[task]:,} at a time")
+    return [decode_picture(index, item) for index, item in enumerate(inputs)] if task == "image" else inputs
+
+
+def decode_picture(index: int, item: Any) -> bytes:
+    """The file in {"b64": "…"}. Raises ItemError."""
+    if not isinstance(item, dict) or set(item) != {"b64"} or not isinstance(item["b64"], str):
+        raise ItemError(
+            index, f'input {index} is not a picture: {{"b64": "…"}} is expected', "send base64 of a PNG file"
+        )
+    return decode_base64(index, item["b64"])
+
+
+def decode_base64(index: int, text: str) -> bytes:
+    """Raises ItemError."""
+    try:
+        return binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
+    except (binascii.Error, UnicodeEncodeError):
+        raise ItemError(index, f"input {index} is not base64", "encode the file's bytes:  base64 -w0 x.png") from None

@@ -1,0 +1,110 @@
+"""Who may ask, and how much: Host, Origin and token on every method, and the size of a body."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import ipaddress
+from dataclasses import dataclass
+
+from starlette.types import Receive, Scope
+
+from tidemill.errors import ConfigError
+from tidemill.serve.failure import ClientGone, refusal
+
+MAX_BODY = 32 << 20  # bytes
+BODY_SECONDS = 30.0
+_LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_OPEN = frozenset({"/v2/health/live", "/v2/health/ready", "/docs"})  # a probe has no token, and they tell nothing
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to listen on is reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may ask. Bound to loopback, only names of this machine are heard; beyond it a token is needed."""
+
+    loopback: bool
+    token: str | None
+
+    def check(self, scope: Scope) -> None:
+        """Raises InputError: 403 for a foreign Host or Origin, 401 for a missing or wrong token."""
+        host = header(scope, b"host")
+        if self.loopback and _name(host) not in _LOCAL:
+            raise refusal(403, "this server answers only as localhost", "use http://localhost or http://127.0.0.1")
+        origin = header(scope, b"origin")
+        if origin and origin not in (f"http://{host}", f"https://{host}"):
+            raise refusal(403, "requests from pages of other sites are refused", "ask from a program, or from /docs")
+        if self.token is None or scope["path"] in _OPEN:
+            return
+        given = header(scope, b"authorization").encode("latin-1")
+        if not hmac.compare_digest(given, b"Bearer " + self.token.encode()):
+            raise refusal(401, "a token is needed", "send the header  Authorization: Bearer TOKEN")
+
+
+def check_token(token: str) -> str:
+    """The token, if it can be one. Raises ConfigError."""
+    if len(token) < 16 or not token.isascii() or not token.isprintable() or " " in token:
+        raise ConfigError(
+            "the token is not one: it needs at least 16 characters, printable and without spaces",
+            "make one:  python -c 'import secrets; print(secrets.token_urlsafe(32))'",
+        )
+    return token
+
+
+def header(scope: Scope, name: bytes) -> str:
+    """The value of a request's header, or the empty string."""
+    for key, value in scope["headers"]:
+        if key == name:
+            return bytes(value).decode("latin-1")
+    return ""
+
+
+async def read_body(scope: Scope, receive: Receive) -> bytes:
+    """The whole body. Raises InputError: 413 when it is too large, 408 when it comes too slowly."""
+    length = header(scope, b"content-length")
+    if length.isdigit() and int(length) > MAX_BODY:
+        raise _too_large()
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    body: bytes = message.get("body", b"")
+    if not message.get("more_body"):
+        return body
+    return await _read_rest(body, receive)
+
+
+async def _read_rest(body: bytes, receive: Receive) -> bytes:
+    pieces, size = [body], len(body)
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone
+                pieces.append(message.get("body", b""))
+                size += len(pieces[-1])
+                if size > MAX_BODY:
+                    raise _too_large()
+                if not message.get("more_body"):
+                    return b"".join(pieces)
+    except TimeoutError:
+        raise refusal(408, f"the body took longer than {BODY_SECONDS:.0f} s", "send it faster, or less") from None
+
+
+def _too_large() -> Exception:
+    return refusal(413, f"the body is larger than {MAX_BODY >> 20} MB", "send less at a time")
+
+
+def _name(host: str) -> str:
+    """The host without its port."""
+    name, colon, port = host.rpartition(":")
+    return (name if colon and port.isdigit() else host).lower()

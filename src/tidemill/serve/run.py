@@ -1,0 +1,137 @@
+"""Runs the application under uvicorn until it is asked to stop; then everything that was taken is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from tidemill.errors import BusyError, InputError, from_os_error
+from tidemill.journal.read import Journal
+from tidemill.serve.app import build_app
+from tidemill.serve.limits import Access
+from tidemill.serve.model import ServedModel
+from tidemill.serve.service import Service
+from tidemill.serve.swap import Load, Watcher
+
+if TYPE_CHECKING:
+    from tidemill.ports import PredictionSink
+
+_SWITCH_SECONDS = 0.001  # how soon the model's thread and the event loop's take turns; Python's default is 0.005
+_IDLE_SECONDS = 75  # longer than the pools of common clients keep a connection, so that they close first
+_DRAIN_SECONDS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """The manifest that says which version is in service, and how what it names is loaded."""
+
+    manifest: Path
+    load: Load
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket bound to an address, before anything heavy is done. Raises BusyError for a port in use."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (OSError, UnicodeError, OverflowError):
+        raise InputError(f"cannot listen on {host!r} port {port}", "give an address of this machine") from None
+    listener = socket.socket(family, kind, protocol)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+    except OSError as error:
+        listener.close()
+        failure = from_os_error(error, f"listening on {host}:{port}")
+        if isinstance(failure, BusyError):
+            raise BusyError(f"port {port} of {host} is in use", failure.remedy) from None
+        raise InputError(
+            f"cannot listen on {host}:{port}: {error.strerror}", "choose another --host or --port"
+        ) from None
+    return listener
+
+
+def run_server(
+    listener: socket.socket,
+    model: ServedModel,
+    *,
+    sink: PredictionSink,
+    journal: Journal,
+    access: Access,
+    watched: Watched | None,
+    on_ready: Callable[[], None],
+    access_log: bool = False,
+    until_stdin_closes: bool = False,
+) -> None:
+    """Serve until SIGTERM or SIGINT. On return every request that was taken is answered and logged."""
+
+    async def main() -> None:
+        service = Service(model, sink, journal)
+        server = _Server(_config(build_app(service, access, access_log=access_log)), on_ready)
+        watcher = Watcher(watched.manifest, service, watched.load) if watched else None
+        if until_stdin_closes:
+            asyncio.get_running_loop().run_in_executor(None, _await_end_of_input, server)
+        try:
+            await server.serve(sockets=[listener])
+        finally:
+            if watcher:
+                watcher.close()
+            await service.drain()
+
+    sys.setswitchinterval(_SWITCH_SECONDS)
+    config = _config(None)
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(main())
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._on_ready()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Unlike uvicorn's own, an orderly stop is not followed by death through the same signal: it exits with 0."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+
+def _config(app: object) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,  # type: ignore[arg-type]  # uvicorn's own protocol types differ from Starlette's by name only
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        ws="none",
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=_IDLE_SECONDS,
+        timeout_graceful_shutdown=_DRAIN_SECONDS,
+    )
+
+
+def _await_end_of_input(server: uvicorn.Server) -> None:
+    """Whoever started this server holds the other end of its standard input; when they are gone, it stops."""
+    with contextlib.suppress(OSError, ValueError):
+        while sys.stdin.buffer.read(4096):
+            pass
+    server.should_exit = True

@@ -1,0 +1,98 @@
+"""Watches the manifest of an alias. A new version is proven first, then it takes over; a bad one is refused."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tidemill.domain.deployment import Deployment
+from tidemill.domain.record import from_plain
+from tidemill.errors import BundleError, GateError, NotFoundError, StorageError, TidemillError
+from tidemill.serve.model import ServedModel
+from tidemill.serve.service import Service
+
+POLL = 0.2  # seconds
+_RETRY = 5.0  # seconds until a version is tried again that may only have been incomplete
+
+Load = Callable[[Deployment, Path], ServedModel]
+"""Loads and proves what a manifest names; the path is the bundle's directory."""
+
+
+def read_manifest(path: Path) -> tuple[Deployment, Path]:
+    """The manifest, and the directory of the bundle that it names. Raises NotFoundError or StorageError."""
+    try:
+        deployment = from_plain(Deployment, json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        raise NotFoundError(
+            f"nothing is published as {path.parent.name}@{path.stem}",
+            f"publish a version:  tidemill models promote {path.parent.name} VERSION",
+        ) from None
+    except (OSError, ValueError) as error:
+        raise StorageError(f"the manifest {path} cannot be read: {error}", "publish the version again") from None
+    return deployment, path.parent / deployment.place
+
+
+class Watcher:
+    """A thread that follows the manifest at `path` for `service`."""
+
+    def __init__(self, path: Path, service: Service, load: Load) -> None:
+        self._path = path
+        self._service = service
+        self._load = load
+        self._loop = asyncio.get_running_loop()
+        self._stop = threading.Event()
+        self._seen: tuple[int, int, int] | None = None
+        self._retry_at: float | None = None
+        self._thread = threading.Thread(target=self._watch, name="manifest", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop watching; a version that is just being proven does not come into service any more."""
+        self._stop.set()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(POLL):
+            stamp = self._stamp()
+            due = self._retry_at is not None and time.monotonic() >= self._retry_at
+            if stamp is not None and (stamp != self._seen or due):
+                self._seen, self._retry_at = stamp, None
+                self._follow()
+
+    def _stamp(self) -> tuple[int, int, int] | None:
+        """What changes with every publication; None while nothing is published, and then the old version stays."""
+        try:
+            status = self._path.stat()
+        except OSError:
+            return None
+        return status.st_ino, status.st_mtime_ns, status.st_size
+
+    def _follow(self) -> None:
+        named = self._path.stem
+        try:
+            deployment, directory = read_manifest(self._path)
+            named = f"{deployment.name}/{deployment.version}"
+            serving = self._service.model
+            if (deployment.version, deployment.bundle) == (serving.version, serving.digest):
+                return
+            model = self._load(deployment, directory)
+        except Exception as error:  # whatever is wrong with a new version, the old one goes on serving
+            self._refuse(named, error)
+        else:
+            self._tell(self._service.put, model)
+            print(f"now serving: {model.full_name}", file=sys.stderr, flush=True)
+
+    def _refuse(self, named: str, error: Exception) -> None:
+        if not isinstance(error, BundleError | GateError) or isinstance(error, StorageError):
+            self._retry_at = time.monotonic() + _RETRY
+        reason = error.headline if isinstance(error, TidemillError) else f"{type(error).__name__}: {error}"
+        self._tell(self._service.refuse, f"{named} is refused, {self._service.model.full_name} stays: {reason}")
+        print(f"refused: {named}: {reason}", file=sys.stderr, flush=True)
+
+    def _tell(self, call: Callable[..., None], *arguments: object) -> None:
+        if not self._stop.is_set():
+            self._loop.call_soon_threadsafe(call, *arguments)
