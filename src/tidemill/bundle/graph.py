@@ -26,7 +26,7 @@ _RANDOM = frozenset(
 _DEPTH = 16
 
 # Fields that are neither followed nor looked at, by message.
-_MODEL_PLAIN = {1, 2, 3, 5, 6, 14, 26}
+_MODEL_PLAIN = {1, 2, 3, 4, 5, 6, 14, 26}
 _GRAPH_PLAIN = {2, 10, 13, 14, 16}
 _NODE_PLAIN = {3, 6, 8, 9, 10}
 _ATTRIBUTE_PLAIN = {1, 2, 3, 4, 7, 8, 9, 13, 14, 15, 20, 21}
