@@ -1,0 +1,159 @@
+"""MLflow's registry: where people look for model versions, and from where `mlflow.pyfunc` loads them.
+
+A version's artefact is the bundle itself, beside an MLmodel file that names `tidemill.pyfunc` as its loader: no pickled
+Python object, and nothing that MLflow would have to infer.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+import tidemill
+from tidemill.domain.digest import Digest
+from tidemill.domain.record import now
+from tidemill.domain.registry import ModelVersion
+from tidemill.errors import NotFoundError, StorageError, nearest
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion as MlflowVersion
+    from mlflow.store.entities import PagedList
+
+    from tidemill.ports import Registry
+
+T = TypeVar("T")
+BUNDLE_TAG = "tidemill.bundle"
+FOLDER = "model"
+_DATA = "bundle"
+
+
+class MlflowRegistry:
+    """The registry behind `uri`, a tracking URI of MLflow."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+    def register(self, name: str, bundle: Path, run: str, tags: Mapping[str, str]) -> int:
+        """The number of the new version; the same bundle registered again for the same run keeps its number."""
+        digest = Digest.of_file(bundle / "bundle.json")
+        with _translated(f"registering {name}"):
+            for version in self._search(name):
+                if version.run_id == run and version.tags.get(BUNDLE_TAG) == digest:
+                    return int(version.version)
+            self._keep(bundle, run)
+            if name not in self.names():
+                self._client.create_registered_model(name)
+            created = self._client.create_model_version(
+                name, source=f"runs:/{run}/{FOLDER}", run_id=run, tags={**tags, BUNDLE_TAG: str(digest)}
+            )
+            return int(created.version)
+
+    def versions(self, name: str) -> list[ModelVersion]:
+        """Versions that hold a bundle, in order."""
+        with _translated(f"reading the versions of {name}"):
+            found = [
+                ModelVersion(name, int(each.version), Digest(each.tags[BUNDLE_TAG]), str(each.run_id))
+                for each in self._search(name)
+                if BUNDLE_TAG in each.tags
+            ]
+        return sorted(found, key=lambda version: version.number)
+
+    def names(self) -> list[str]:
+        """Every registered name, sorted."""
+        with _translated("reading the registry"):
+            return sorted(model.name for model in _pages(self._client.search_registered_models))
+
+    def point(self, name: str, alias: str, number: int | None) -> None:
+        """Set an alias, or remove it with None."""
+        with _translated(f"setting the alias {alias} of {name}"):
+            if number is None:
+                self._client.delete_registered_model_alias(name, alias)
+            else:
+                self._client.set_registered_model_alias(name, alias, str(number))
+
+    def bundle(self, version: ModelVersion, into: Path) -> Path:
+        """A copy of the version's bundle at `into`, which must not exist. Raises NotFoundError, StorageError."""
+        known = {each.number for each in self.versions(version.name)}
+        if version.number not in known:
+            numbers = [str(number) for number in sorted(known)]
+            raise NotFoundError(f"MLflow has no {version}", nearest(str(version.number), numbers, kind="versions"))
+        with _translated(f"fetching the bundle of {version}"), tempfile.TemporaryDirectory(dir=into.parent) as folder:
+            found = mlflow.artifacts.download_artifacts(
+                run_id=version.run, artifact_path=f"{FOLDER}/{_DATA}", dst_path=folder, tracking_uri=self._uri
+            )
+            shutil.move(found, into)
+        return into
+
+    def _search(self, name: str) -> list[MlflowVersion]:
+        return list(_pages(self._client.search_model_versions, filter_string=f"name='{name}'"))
+
+    def _keep(self, bundle: Path, run: str) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            for file, content in _description(bundle, run).items():
+                (Path(folder) / file).write_text(content, encoding="utf-8")
+            self._client.log_artifacts(run, str(bundle), f"{FOLDER}/{_DATA}")
+            self._client.log_artifacts(run, folder, FOLDER)
+
+
+def _description(bundle: Path, run: str) -> dict[str, str]:
+    """MLmodel (JSON is YAML too) and what MLflow needs to rebuild the environment."""
+    requirement = f"tidemill=={tidemill.__version__}"
+    flavor = {
+        "loader_module": "tidemill.pyfunc",
+        "data": _DATA,
+        "python_version": platform.python_version(),
+        "env": {"virtualenv": "python_env.yaml"},
+    }
+    size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
+    model = {
+        "artifact_path": FOLDER,
+        "flavors": {"python_function": flavor},
+        "mlflow_version": mlflow.__version__,
+        "model_size_bytes": size,
+        "run_id": run,
+        "utc_time_created": now().strftime("%Y-%m-%d %H:%M:%S.%f"),
+    }
+    environment = {
+        "python": platform.python_version(),
+        "build_dependencies": ["pip"],
+        "dependencies": ["-r requirements.txt"],
+    }
+    return {
+        "MLmodel": json.dumps(model, indent=2),
+        "python_env.yaml": json.dumps(environment, indent=2),
+        "requirements.txt": f"{requirement}\n",
+    }
+
+
+def _pages(search: Callable[..., PagedList[T]], **arguments: Any) -> Iterator[T]:
+    token = None
+    while True:
+        page = search(page_token=token, **arguments)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+@contextmanager
+def _translated(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except MlflowException as error:
+        first = str(error).strip().split("\n", 1)[0][:300]
+        raise StorageError(f"MLflow failed while {doing}: {first}", "check the tracking server or database") from error
+
+
+if TYPE_CHECKING:
+    _registry: type[Registry] = MlflowRegistry
