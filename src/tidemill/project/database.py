@@ -1,0 +1,99 @@
+"""The project's database: MLflow's tables and the ledger's, in one SQLite file that is made once."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tidemill.errors import StorageError
+from tidemill.files import fsync_directory, locked, sweep_staging
+
+if TYPE_CHECKING:
+    from tidemill.project.layout import Layout
+
+BUSY_SECONDS = 60
+
+
+def ensure_database(layout: Layout) -> str:
+    """The tracking URI: MLFLOW_TRACKING_URI where the user has set it, else the project's SQLite file, made if missing.
+
+    MLflow migrates its schema in place when it meets an empty database; eight first runs at once would ruin it.
+    Here one process at a time migrates a file beside, and only the finished one is renamed to its place.
+    """
+    foreign = os.environ.get("MLFLOW_TRACKING_URI")
+    if foreign:
+        return foreign
+    if not layout.database.is_file():
+        with locked(layout.locks / "database", timeout=120, what="the project's database"):
+            if not layout.database.is_file():
+                _create(layout)
+    return _uri(layout.database)
+
+
+def _uri(path: Path) -> str:
+    return f"sqlite:///{path}?timeout={BUSY_SECONDS}"
+
+
+def _create(layout: Layout) -> None:
+    sweep_staging(layout.staging)
+    layout.staging.mkdir(parents=True, exist_ok=True)
+    beside = layout.staging / f"{os.getpid()}-{uuid.uuid4().hex}.db"
+    try:
+        _migrate(beside)
+        with closing(sqlite3.connect(beside)) as connection:
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA journal_mode=WAL")  # kept in the file: readers and a writer at once
+        handle = os.open(beside, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        os.rename(beside, layout.database)
+        fsync_directory(layout.database.parent)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _migrate(path: Path) -> None:
+    """MLflow's own schema at `path`, without a fsync for each migration: the file is made durable at the end."""
+    import sqlalchemy as sa
+    from mlflow.store.db import utils
+
+    engine = sa.create_engine(f"sqlite:///{path}")
+
+    @sa.event.listens_for(engine, "connect")
+    def _fast(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute("PRAGMA synchronous=OFF")
+        connection.execute("PRAGMA journal_mode=MEMORY")
+
+    try:
+        with _silent("mlflow", "alembic"):
+            migrate, verify = utils._initialize_tables, utils._verify_schema
+            migrate(engine)  # type: ignore[no-untyped-call]  # MLflow's own
+            verify(engine)  # type: ignore[no-untyped-call]  # MLflow's own
+    except sa.exc.SQLAlchemyError as error:
+        raise StorageError(
+            f"the project's database cannot be made: {str(error).splitlines()[0]}", "check the disk and the folder"
+        ) from error
+    finally:
+        engine.dispose()
+
+
+@contextmanager
+def _silent(*names: str) -> Iterator[None]:
+    """Without the info lines of these loggers, a hundred for one migration."""
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
