@@ -87,7 +87,7 @@ def tabular_bundle(directory: Path, *, regression: bool = False, name: str = "si
     _write_graph(directory, nodes, inputs, {"weights": weights}, (weights.shape[1], 2))
     columns = tuple(TableColumn(column, "float") for column in ROW)
     labels = () if regression else ("small", "medium", "large")
-    rows = [ROW, {"width": -3.0, "height": 0.25}, {"width": 4, "height": 4}]
+    rows: list[Raw] = [ROW, {"width": -3.0, "height": 0.25}, {"width": 4, "height": 4}]
     return _finish(directory, name, TabularPreprocessing(columns), labels, rows, 2)
 
 

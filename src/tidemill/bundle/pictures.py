@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 MAX_PIXELS = 25_000_000
-_POOL_FROM = 16  # below so many pictures a pool costs more than it saves
+_POOL_FROM = 16  # pictures, and their mean size in bytes: below it a pool costs more than it saves
+_POOL_BYTES = 32 << 10
 _ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -45,7 +46,8 @@ def prepare_pictures(preprocessing: ImagePreprocessing, inputs: Sequence[Any]) -
         pixels[index] = _decode(preprocessing, inputs[index], index).reshape(pixels.shape[1:])
 
     workers = min(usable_cores(), 8)
-    if len(inputs) < _POOL_FROM or workers == 1:
+    size = sum(len(each) for each in inputs if isinstance(each, bytes))
+    if len(inputs) < _POOL_FROM or size < _POOL_BYTES * len(inputs) or workers == 1:
         for index in range(len(inputs)):
             prepare(index)
     else:  # made anew each time: a pool kept across a fork would hang

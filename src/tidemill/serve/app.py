@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import sys
@@ -44,6 +45,8 @@ class Guard:
         self._service = service
         self._access = access
         self._access_log = access_log
+        self._prefix = new_prediction_id()  # of this server; requests are numbered from 1
+        self._numbers = itertools.count(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":  # neither lifespan nor websockets
@@ -51,7 +54,7 @@ class Guard:
         began = time.perf_counter()
         meters = self._service.meters
         given = header(scope, b"x-request-id")
-        request_id = given if _REQUEST_ID.fullmatch(given) else new_prediction_id()
+        request_id = given if _REQUEST_ID.fullmatch(given) else f"{self._prefix}-{next(self._numbers)}"
         status = 0
 
         async def named(message: Message) -> None:
