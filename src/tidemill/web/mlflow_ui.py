@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from tidemill.errors import TidemillError
 from tidemill.process import TELEMETRY_OFF
+from tidemill.project.database import ensure_database
 from tidemill.project.layout import Layout
 
 State = Literal["off", "starting", "ready", "failed"]
@@ -69,7 +71,11 @@ class MlflowPage:
         try:
             log.parent.mkdir(parents=True, exist_ok=True)
             with log.open("wb") as output:
-                self._process = _start(self._layout, self._port, output.fileno())
+                uri = ensure_database(self._layout)
+                self._process = _start(self._layout, uri, self._port, output.fileno())
+        except TidemillError as error:
+            self._problem = error.headline
+            return
         except OSError as error:
             self._problem = f"MLflow could not be started: {error.strerror}"
             return
@@ -93,13 +99,13 @@ class MlflowPage:
                     return
 
 
-def _start(layout: Layout, port: int, output: int) -> subprocess.Popen[bytes]:
+def _start(layout: Layout, uri: str, port: int, output: int) -> subprocess.Popen[bytes]:
     hosts = f"127.0.0.1:{port},localhost:{port}"
     origins = f"http://127.0.0.1:{port},http://localhost:{port}"
     command = [
         sys.executable, "-m", "tidemill.web.leash",
         sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
-        "--backend-store-uri", tracking_uri(layout), "--artifacts-destination", str(layout.artifacts),
+        "--backend-store-uri", uri, "--artifacts-destination", str(layout.artifacts),
         "--default-artifact-root", str(layout.artifacts),
         "--allowed-hosts", hosts, "--cors-allowed-origins", origins,
     ]  # fmt: skip
@@ -109,11 +115,6 @@ def _start(layout: Layout, port: int, output: int) -> subprocess.Popen[bytes]:
         command, stdin=subprocess.PIPE, stdout=output, stderr=output, env=settings, cwd=layout.state,
         start_new_session=True,
     )  # fmt: skip
-
-
-def tracking_uri(layout: Layout) -> str:
-    """Where the project's runs are: `MLFLOW_TRACKING_URI`, else SQLite in the project."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{layout.database}"
 
 
 def _answers(address: str) -> bool:

@@ -17,7 +17,7 @@ from tidemill.project.layout import Layout
 from tidemill.serve.limits import check_token, is_loopback
 from tidemill.serve.run import listen
 from tidemill.web.app import create_app
-from tidemill.web.mlflow_ui import MlflowLink, MlflowPage, tracking_uri
+from tidemill.web.mlflow_ui import MlflowLink, MlflowPage
 
 PORT = 8090
 
@@ -100,7 +100,7 @@ def _address(host: str, listener: socket.socket, token: str | None) -> str:
 
 def _mlflow_page(layout: Layout) -> MlflowPage | None:
     """MLflow's page on a free port; None where a tracking server has one already."""
-    if tracking_uri(layout).startswith(("http://", "https://")):
+    if os.environ.get("MLFLOW_TRACKING_URI", "").startswith(("http://", "https://")):
         return None
     with listen("127.0.0.1", 0) as free:
         port = int(free.getsockname()[1])

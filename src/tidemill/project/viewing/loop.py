@@ -39,7 +39,6 @@ def loop_view(layout: Layout, model: str | None = None) -> LoopView:
     known = versions(layout, past.events, past.state)
     data = _data(layout, past, known[0] if known else None)
     servers = live_servers(layout, name)
-    latest = log.newest(name, 1)
     decided = [event for event in past.events if event.kind == "decided"]
     progress = Progress(data is not None, servers, traffic.total, labels.labelled, len(reports), len(decided))
     return LoopView(
@@ -57,7 +56,7 @@ def loop_view(layout: Layout, model: str | None = None) -> LoopView:
         evidence=_evidence(past.events),
         events=tuple(describe(event) for event in _notable(past.events)),
         decision=describe(decided[-1]) if decided else None,
-        latest=latest[0].id if latest else None,
+        latest=log.latest(name),
     )
 
 

@@ -114,14 +114,22 @@ class Traffic:
         delay = float(np.median([each[1] for each in came])) if came else None
         return LabelsView(len(came), delay, tuple(int(count) for count in counts))
 
+    def latest(self, model: str) -> str | None:
+        """The id of the newest answer of `model`."""
+        with self._lock:
+            return next(iter(self._newest(model, 1)), None)
+
     def newest(self, model: str, number: int) -> list[Prediction]:
         """The newest answers of `model`, at most `number` (and at most 200), newest first."""
         with self._lock:
-            files = self._files(now())
-            known = (pair for answers in files if model in answers for pair in answers[model].newest)
-            wanted = [id for _, id in heapq.nlargest(min(number, KEPT), known)]
+            wanted = self._newest(model, min(number, KEPT))
             found = self._journal.find_all(wanted)
         return [found[id] for id in wanted if id in found]
+
+    def _newest(self, model: str, number: int) -> list[str]:
+        files = self._files(now())
+        known = (pair for answers in files if model in answers for pair in answers[model].newest)
+        return [id for _, id in heapq.nlargest(number, known)]
 
     def find(self, prediction_id: str) -> Prediction:
         """Raises NotFoundError."""
