@@ -1,0 +1,245 @@
+"""Training in a project: configuration, data, run, evaluation, export, registration."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from tidemill.domain.dataset import is_name
+from tidemill.errors import ConfigError, DataError
+from tidemill.files import sweep_staging
+from tidemill.process import limit_threads
+from tidemill.project.layout import Layout, read_marker
+
+if TYPE_CHECKING:
+    from tidemill.backends.trackers.mlflow import MlflowTracker
+    from tidemill.bundle.preprocess import Preprocessor
+    from tidemill.config.schema import Config
+    from tidemill.dataset.read import PackedDataset
+    from tidemill.domain.dataset import Task
+    from tidemill.domain.registry import ModelVersion
+    from tidemill.domain.run import Run, RunSpec
+    from tidemill.ports import ModelFamily, Reporter, SourceModel, Tracker
+    from tidemill.stages.evaluate import Evaluation
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a training gave: its run, the registered version, the evaluation on the test split, and the bundle."""
+
+    run: Run
+    version: ModelVersion
+    evaluation: Evaluation
+    bundle: Path
+
+
+class Silent:
+    """A Reporter for nobody."""
+
+    def metrics(self, values: Mapping[str, float], step: int) -> None:
+        """Say nothing."""
+
+    def progress(self, done: int, total: int, note: str) -> None:
+        """Say nothing."""
+
+
+def config(layout: Layout, overrides: Sequence[str] = ()) -> Config:
+    """The project's checked configuration. Raises ConfigError."""
+    from tidemill.config.compose import compose
+
+    marker = read_marker(layout)
+    settings = compose(layout.conf, overrides, name=marker.name, task=marker.task)
+    if not is_name(settings.name):
+        raise ConfigError(f"name={settings.name!r} cannot name a model", "use letters, digits, - and _, at most 63")
+    return settings
+
+
+def grid(layout: Layout, overrides: Sequence[str]) -> list[list[str]]:
+    """The overrides of each training that `-m` asks for, all of them checked before the first begins."""
+    from tidemill.config.compose import expand
+
+    rows = expand(layout.conf, overrides)
+    for row in rows:
+        config(layout, row)
+    return rows
+
+
+def train(
+    layout: Layout, overrides: Sequence[str] = (), *, report: Reporter | None = None, decision: str | None = None,
+    parent: str = "",
+) -> Trained:  # fmt: skip
+    """Train, evaluate on the test split, export, and register as challenger.
+
+    `decision` is the id of the RetrainDecision that asked for it, `parent` the run it is shown under. Raises
+    ConfigError, DataError or StateError before any work starts; after that the run is marked failed or killed.
+    """
+    limit_threads()
+    settings = config(layout, overrides)
+    data = open_data(layout, settings.data.name, settings.data.version, settings.task)
+    spec, difference = _spec(layout, settings, data, decision)
+    tracker = open_tracker(layout, settings, parent=parent)
+    with _workdir(layout, settings) as workdir:
+        return _run(layout, settings, data, spec, difference, tracker, report or Silent(), workdir)
+
+
+def _run(
+    layout: Layout, settings: Config, data: PackedDataset, spec: RunSpec, difference: bytes, tracker: Tracker,
+    report: Reporter, workdir: Path,
+) -> Trained:  # fmt: skip
+    from tidemill.project import models
+    from tidemill.stages.evaluate import evaluate, score_inputs, write_evaluation
+    from tidemill.stages.train import tracked_run, train
+
+    beside = _beside(layout, settings)
+    with tracked_run(spec, difference=difference, tracker=tracker, workdir=workdir, beside=beside) as (begun, runs):
+        family = family_of(settings.task)
+        run, model = train(begun, settings, data, family=family, runs=runs, report=report, workdir=workdir)
+        report.progress(0, 1, "evaluating")
+        examples = data.examples("test")
+        scored = score_inputs(model, _preprocessor(model, workdir), examples.inputs)
+        evaluation = evaluate(model.signature, scored, examples)
+        write_evaluation(evaluation, workdir / "evaluation")
+        tested = {f"test_{name}": value for name, value in evaluation.metrics.items()}
+        tracker.log(run.id, tested, 0)
+        run = replace(run, metrics={**run.metrics, **tested})
+        tracker.keep(run.id, workdir / "evaluation", "evaluation")
+        report.progress(0, 1, "exporting")
+        version, bundle = models.export_and_register(layout, settings, run, model, data, evaluation)
+    return Trained(replace(run, status="finished"), version, evaluation, bundle)
+
+
+def _preprocessor(model: SourceModel, workdir: Path) -> Preprocessor:
+    """What makes requests ready for `model`, which was saved under `source/`."""
+    from tidemill.bundle.preprocess import Preprocessor
+
+    tokenizer = workdir / "source" / "tokenizer.json"
+    return Preprocessor(model.preprocessing, tokenizer if tokenizer.is_file() else None)
+
+
+def evaluate_model(layout: Layout, model: str, *, name: str | None = None, version: str | None = None) -> Evaluation:
+    """A registered model, as it would serve, on the test split of a data version.
+
+    By default the data set that it was trained on, in its latest version. Raises NotFoundError and DataError.
+    """
+    from tidemill.project import models
+    from tidemill.stages.evaluate import evaluate
+
+    limit_threads()
+    predictor = models.open_predictor(layout, models.resolve(layout, model))
+    trained_on = predictor.bundle.lineage.dataset.rpartition("-v")[0]
+    data = open_data(layout, name or trained_on, version or "latest", predictor.bundle.task)
+    if data.version.kind != predictor.bundle.signature.kind:
+        raise DataError(
+            f"{data.version.tag} is for {data.version.kind}, and {model} does {predictor.bundle.signature.kind}",
+            "name data of the same kind with --data",
+        )
+    examples = data.examples("test")
+    return evaluate(predictor.bundle.signature, predictor.score(examples.inputs), examples)
+
+
+@contextmanager
+def parent_run(layout: Layout, overrides: Sequence[str], number: int) -> Iterator[str]:
+    """A run that holds those of a grid together; yields its id."""
+    from tidemill.config.compose import expand
+
+    settings = config(layout, expand(layout.conf, overrides)[0])
+    tracker = open_tracker(layout, settings)
+    run = tracker.start(
+        f"{settings.name} grid of {number}", {"overrides": " ".join(overrides)}, {"tidemill.model": settings.name}
+    )
+    status: Literal["finished", "failed", "killed"] = "failed"
+    try:
+        yield run
+        status = "finished"
+    except (KeyboardInterrupt, SystemExit):
+        status = "killed"
+        raise
+    finally:
+        tracker.finish(run, status)
+
+
+def open_data(layout: Layout, name: str, version: str, task: Task) -> PackedDataset:
+    """The data version to train or evaluate on. Raises DataError when it is made for another task."""
+    from tidemill.project.data import open_version
+
+    data = open_version(layout, name, version)
+    if data.version.task != task:
+        raise DataError(
+            f"{data.version.tag} holds {data.version.task} data, and this project's task is {task}",
+            "name another data set:  tidemill train data=NAME;  tidemill data list  shows them",
+        )
+    if not any(split.name == "test" and split.rows for split in data.version.splits):
+        raise DataError(f"{data.version.tag} has no test split to evaluate on", "add a version with more rows")
+    return data
+
+
+def open_tracker(layout: Layout, settings: Config, *, parent: str = "") -> MlflowTracker:
+    """MLflow, on the project's database or where MLFLOW_TRACKING_URI says."""
+    from tidemill.project.database import ensure_database
+
+    uri = ensure_database(layout)
+    from tidemill.backends.trackers.mlflow import MlflowTracker
+
+    own = "MLFLOW_TRACKING_URI" not in os.environ
+    experiment = settings.logger.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or settings.name
+    return MlflowTracker(
+        uri, experiment=experiment, artifacts=layout.artifacts if own else None, parent=parent,
+        system_metrics=settings.logger.system_metrics,
+    )  # fmt: skip
+
+
+def family_of(task: Task) -> ModelFamily:
+    """The family that trains models for `task`."""
+    match task:
+        case "image":
+            from tidemill.backends.families.image import ImageFamily
+
+            return ImageFamily()
+        case "text":
+            from tidemill.backends.families.text import TextFamily
+
+            return TextFamily()
+        case "tabular":
+            from tidemill.backends.families.tabular import TabularFamily
+
+            return TabularFamily()
+
+
+def _beside(layout: Layout, settings: Config) -> list[Tracker]:
+    if settings.logger.name != "csv":
+        return []
+    from tidemill.backends.trackers.csv import CsvTracker
+
+    return [CsvTracker(layout.state / "csv" / settings.name)]
+
+
+def _spec(layout: Layout, settings: Config, data: PackedDataset, decision: str | None) -> tuple[RunSpec, bytes]:
+    from tidemill.config.compose import config_plain
+    from tidemill.domain.run import RunSpec
+    from tidemill.stages.snapshot import code_state, environment
+
+    code, difference = code_state(layout.root)
+    spec = RunSpec(
+        model=settings.name, config=config_plain(settings), seed=settings.seed, code=code, environment=environment(),
+        dataset=data.version.tag, dataset_digest=data.version.digest, decision=decision,
+    )  # fmt: skip
+    return spec, difference
+
+
+@contextmanager
+def _workdir(layout: Layout, settings: Config) -> Iterator[Path]:
+    """A folder for what the training writes on its way; what killed ones left is removed."""
+    scratch = layout.root / settings.paths.scratch / "training"  # of its own: sweeping removes by name
+    sweep_staging(scratch)
+    folder = scratch / f"{os.getpid()}-{uuid.uuid4().hex}"
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
