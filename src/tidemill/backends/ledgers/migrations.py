@@ -34,6 +34,13 @@ EVENTS = sa.Table(
 )
 
 
+def is_current(connection: sa.Connection) -> bool:
+    """Whether every step was taken."""
+    if not sa.inspect(connection).has_table(MIGRATIONS.name):
+        return False
+    return {step.__name__ for step in STEPS} <= set(connection.scalars(sa.select(MIGRATIONS.c.name)))
+
+
 def migrate(connection: sa.Connection) -> None:
     """Bring the tables up to date, within the caller's transaction."""
     MIGRATIONS.create(connection, checkfirst=True)

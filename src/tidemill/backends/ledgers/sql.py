@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import sqlalchemy as sa
 
-from tidemill.backends.ledgers.migrations import EVENTS, LOCK, migrate
+from tidemill.backends.ledgers.migrations import EVENTS, LOCK, is_current, migrate
 from tidemill.domain.digest import Digest
 from tidemill.domain.record import now, to_plain
 from tidemill.domain.registry import GENESIS, Event, EventKind, event_digest
@@ -53,8 +53,11 @@ class SqlLedger:
 
     def __init__(self, uri: str) -> None:
         self._engine = _engine(uri)
-        with self._transaction() as connection:
-            migrate(connection)
+        with self._transaction(write=False) as connection:
+            current = is_current(connection)
+        if not current:
+            with self._transaction() as connection:
+                migrate(connection)
 
     def append(
         self, kind: EventKind, model: str, payload: Mapping[str, Any], *, check: Callable[[Sequence[Event]], None]

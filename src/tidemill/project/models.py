@@ -1,0 +1,114 @@
+"""Models and their versions: what there is, what is champion, and how one becomes it."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tidemill.domain.bundle import Lineage
+from tidemill.domain.registry import ModelVersion
+from tidemill.process import usable_cores
+from tidemill.project.bundles import local_bundle, open_model, open_predictor
+from tidemill.project.layout import Layout
+from tidemill.project.promoting import history, promote, rollback, verify
+from tidemill.project.publishing import reconcile
+from tidemill.project.registry import (
+    ALIASES,
+    ModelRef,
+    is_bundle,
+    ledger,
+    names,
+    parse_model,
+    resolve,
+    state,
+    tracking_uri,
+)
+
+if TYPE_CHECKING:
+    from tidemill.config.schema import Config
+    from tidemill.dataset.read import PackedDataset
+    from tidemill.domain.run import Run
+    from tidemill.ports import Reporter, SourceModel
+    from tidemill.stages.evaluate import Evaluation
+
+__all__ = [
+    "ALIASES",
+    "ModelRef",
+    "export_and_register",
+    "history",
+    "is_bundle",
+    "ledger",
+    "lineage_of",
+    "local_bundle",
+    "names",
+    "open_model",
+    "open_predictor",
+    "parse_model",
+    "promote",
+    "reconcile",
+    "resolve",
+    "rollback",
+    "state",
+    "verify",
+]
+
+
+def export_and_register(
+    layout: Layout,
+    config: Config,
+    run: Run,
+    model: SourceModel,
+    data: PackedDataset,
+    evaluation: Evaluation,
+    reporter: Reporter | None = None,
+) -> tuple[ModelVersion, Path]:
+    """The bundle of a trained model as a new version, the challenger; with the bundle's directory.
+
+    Raises GateError when the export is not its source.
+    """
+    from tidemill.backends.exporters.onnx import OnnxExporter
+    from tidemill.backends.registries.mlflow import MlflowRegistry
+    from tidemill.backends.runtimes.onnx import OnnxRuntime
+    from tidemill.stages.evaluate import write_evaluation
+    from tidemill.stages.export import export
+    from tidemill.stages.register import register
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_evaluation(evaluation, Path(folder))
+        opened = export(
+            model,
+            data.examples("test"),
+            name=config.name,
+            config=config.export,
+            lineage=lineage_of(run),
+            metrics=evaluation.metrics,
+            per_class=evaluation.per_class,
+            exporter=OnnxExporter(),
+            runtime=OnnxRuntime(),
+            bundles=layout.bundles,
+            staging=layout.staging,
+            threads=usable_cores(),
+            report=Path(folder),
+            reporter=reporter,
+        )
+    version = register(opened, registry=MlflowRegistry(tracking_uri(layout)), ledger=ledger(layout))
+    reconcile(layout, version.name)
+    return version, opened.directory
+
+
+def lineage_of(run: Run) -> Lineage:
+    """Where the bundle of `run` comes from."""
+    spec = run.spec
+    return Lineage(
+        run=run.id,
+        spec=spec.digest,
+        config=spec.config_digest,
+        code=spec.code.digest,
+        commit=spec.code.commit,
+        environment=spec.environment.digest,
+        dataset=spec.dataset,
+        dataset_digest=spec.dataset_digest,
+        seed=spec.seed,
+        decision=spec.decision,
+    )

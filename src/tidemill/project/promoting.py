@@ -1,0 +1,150 @@
+"""Who is champion: promotion by evidence, rollback, and the history of both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from tidemill.domain.evidence import Check, Evidence
+from tidemill.domain.record import to_plain
+from tidemill.domain.registry import Event, ModelVersion, RegistryState, fold
+from tidemill.errors import BundleError, BusyError, GateError, InputError, StateError
+from tidemill.files import locked, write_atomic
+from tidemill.project.bundles import local_bundle, open_predictor
+from tidemill.project.layout import Layout
+from tidemill.project.publishing import reconcile
+from tidemill.project.registry import events, ledger, no_such_model, state, version_of
+
+if TYPE_CHECKING:
+    from tidemill.ports import Reporter
+
+_WAIT = 600.0  # seconds that a promotion waits for others of the same model
+
+
+def promote(
+    layout: Layout, name: str, number: int, *, force: str | None = None, reporter: Reporter | None = None
+) -> Event:
+    """Make version `number` champion, on the evidence of the newest data version's test split.
+
+    Raises GateError listing the checks that do not hold, unless `force` gives a reason; InputError for the present
+    champion. The evidence is in the event's payload and under reports/. One promotion of a model runs at a time.
+    """
+    version = version_of(state(layout, name), name, number)
+    with locked(layout.locks / f"promote-{name}", timeout=_WAIT, what=f"a promotion of {name}"):
+        reconcile(layout, name)
+        known = state(layout, name)
+        _refuse_champion(known, version)
+        champion = known.versions[known.champion] if known.champion is not None else None
+        evidence = _evidence(layout, version, champion, force, reporter)
+        if evidence is not None and not evidence.held and force is None:
+            raise _not_held(version, evidence)
+
+        def check(found: Sequence[Event]) -> None:
+            now = fold(found)
+            _refuse_champion(now, version)
+            if now.champion != known.champion:
+                raise BusyError(f"another champion of {name} came meanwhile", "look at it, and run this again")
+
+        payload = {
+            "version": number,
+            "replaced": known.champion,
+            "bundle": version.bundle,
+            "evidence": evidence,
+            "forced": force,
+        }
+        event = ledger(layout).append("promoted", name, payload, check=check)
+        _keep_report(layout, event)
+        reconcile(layout, name)
+    return event
+
+
+def rollback(layout: Layout, name: str, reason: str | None = None) -> Event:
+    """Put the champion before the present one back. Raises StateError when there was none."""
+    state(layout, name)
+    with locked(layout.locks / f"promote-{name}", timeout=_WAIT, what=f"a promotion of {name}"):
+        champions = state(layout, name).champions
+        if len(champions) < 2:
+            raise StateError(
+                f"{name} has no earlier champion to go back to",
+                f"see  tidemill models history {name}" if champions else f"promote one:  tidemill models show {name}",
+            )
+
+        def check(found: Sequence[Event]) -> None:
+            if fold(found).champions != champions:
+                raise BusyError(f"another champion of {name} came meanwhile", "look at it, and run this again")
+
+        payload = {"from": champions[-1], "to": champions[-2], "reason": reason}
+        event = ledger(layout).append("rolled_back", name, payload, check=check)
+        reconcile(layout, name)
+    return event
+
+
+def history(layout: Layout, name: str, at: datetime | None = None) -> list[Event]:
+    """What happened to `name`, in order, up to and including `at`. Raises NotFoundError for an unknown name."""
+    found = events(layout, name)
+    if not found:
+        raise no_such_model(layout, name)
+    return [event for event in found if at is None or event.at <= at]
+
+
+def verify(layout: Layout) -> tuple[Check, ...]:
+    """The ledger's chain, and the bundle of every version, byte for byte.
+
+    Raises GateError when the chain is broken; a bundle that is altered or missing is a check that does not hold.
+    """
+    from tidemill.bundle.read import open_bundle
+
+    if not events(layout):
+        return (Check("ledger", True, "no line yet"),)
+    checks = [Check("ledger", True, f"{ledger(layout).verify()} lines, each hash as it should be")]
+    for name in dict.fromkeys(event.model for event in events(layout) if event.kind == "registered"):
+        for version in state(layout, name).versions.values():
+            try:
+                open_bundle(local_bundle(layout, version), expected=version.bundle)
+                checks.append(Check(str(version), True, f"bundle {version.bundle.short} intact"))
+            except BundleError as error:
+                checks.append(Check(str(version), False, error.headline))
+    return tuple(checks)
+
+
+def _refuse_champion(known: RegistryState, version: ModelVersion) -> None:
+    if known.champion == version.number:
+        raise InputError(f"{version} is champion already", f"see  tidemill models history {version.name}")
+
+
+def _evidence(
+    layout: Layout, version: ModelVersion, champion: ModelVersion | None, force: str | None, reporter: Reporter | None
+) -> Evidence | None:
+    """None when the two cannot be compared at all and a reason was given to promote in any case."""
+    from tidemill.project import data, training
+    from tidemill.stages.promote import Contestant, compare
+
+    challenger = Contestant(version, open_predictor(layout, version))
+    try:
+        dataset = challenger.predictor.bundle.lineage.dataset.rpartition("-v")[0]
+        newest = data.open_version(layout, dataset)
+        present = Contestant(champion, open_predictor(layout, champion)) if champion is not None else None
+        settings = training.config(layout).promotion
+        return compare(challenger, present, newest.examples("test"), newest.version, settings, reporter)
+    except (GateError, BundleError, InputError):
+        if force is None:
+            raise
+        return None
+
+
+def _not_held(version: ModelVersion, evidence: Evidence) -> GateError:
+    failed = [check for check in evidence.checks if not check.held]
+    listed = "; ".join(f"{check.name}: {check.detail}" for check in failed)
+    return GateError(
+        f"{version} is not promoted, the evidence does not hold. {listed}",
+        f"promote it in any case:  tidemill models promote {version.name} {version.number} --force REASON",
+    )
+
+
+def _keep_report(layout: Layout, event: Event) -> None:
+    """The evidence as a file, for people and programs that do not read the ledger."""
+    folder = layout.reports / f"promotion-{event.model}-{event.payload['version']}-{event.sequence}"
+    content = json.dumps(to_plain(event), indent=1, ensure_ascii=False) + "\n"
+    write_atomic(folder / "promotion.json", content.encode())
