@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from tidemill.config.schema import Config
+    from tidemill.domain.bundle import Lineage
     from tidemill.domain.evidence import Evidence
     from tidemill.ports import Reporter
 
@@ -76,7 +77,7 @@ def decide(layout: Layout, name: str, *, force: str | None = None) -> RetrainDec
         config.retrain,
         report_digest=known[1],
         trained_on=_trained_on(layout, model),
-        newest=_newest(layout, config),
+        newest=_newest(layout, model),
         last_retrain=_last_retrain(layout, events),
         id=new_id(),
         at=now(),
@@ -103,7 +104,7 @@ def retrain(
         if not act:
             return Retrained(decision, None, None, f"nothing was done; to act on it:  tidemill retrain {name}")
         champion = models.resolve(layout, f"{name}@champion")
-        if force is None and _data_digest(layout, champion) == decision.dataset_digest:
+        if force is None and _lineage(layout, champion).dataset_digest == decision.dataset_digest:
             dataset = decision.dataset.rpartition("-v")[0]
             return Retrained(
                 decision, None, None, f"{decision.dataset} is the newest data, and {champion} was trained on it: "
@@ -111,9 +112,8 @@ def retrain(
             )  # fmt: skip
         candidate = None if force is not None else _trained_before(layout, champion, decision.dataset_digest)
         if candidate is None:
-            version = decision.dataset.rpartition("-v")[2]
-            training.train(layout, (f"data.version={version}",), report=report, decision=decision.id)
-            candidate = models.resolve(layout, f"{name}@challenger")
+            overrides = _overrides(layout, name, decision.dataset)
+            candidate = training.train(layout, overrides, report=report, decision=decision.id).version
         return _promoted(layout, decision, candidate)
 
 
@@ -140,6 +140,7 @@ def _traffic(layout: Layout, model: ModelVersion, config: Config, since: datetim
 
 
 def _report(layout: Layout, traffic: _Traffic, config: Config) -> tuple[DriftReport, Digest]:
+    from tidemill.backends.detectors.dependence import DependenceDetector
     from tidemill.backends.detectors.mmd import MmdDetector
     from tidemill.backends.detectors.univariate import UnivariateDetector
     from tidemill.bundle.preprocess import Preprocessor
@@ -157,7 +158,7 @@ def _report(layout: Layout, traffic: _Traffic, config: Config) -> tuple[DriftRep
     report = compare(
         window,
         reference,
-        (UnivariateDetector(), MmdDetector()),
+        (UnivariateDetector(), MmdDetector(), DependenceDetector()),
         config.monitor,
         signature=signature,
         span=traffic.span,
@@ -169,26 +170,40 @@ def _report(layout: Layout, traffic: _Traffic, config: Config) -> tuple[DriftRep
     return report, reports.keep(layout, models.ledger(layout), report, render(report, reference, window))
 
 
-def _newest(layout: Layout, config: Config) -> DatasetVersion:
-    versions = data.versions(layout, config.data.name)
+def _newest(layout: Layout, model: ModelVersion) -> DatasetVersion:
+    """The newest version of the data set that `model` was trained on."""
+    name = _lineage(layout, model).dataset.rpartition("-v")[0]
+    versions = data.versions(layout, name)
     if not versions:
         raise NotFoundError(
-            f"there is no version of the data set {config.data.name!r} yet",
-            f"add one:  tidemill data add PATH --name {config.data.name}",
+            f"there is no version of the data set {name!r}, which {model} was trained on",
+            f"fetch its tags, or add one:  tidemill data add PATH --name {name}",
         )
     return max(versions, key=lambda version: Version.parse(version.version))
 
 
 def _trained_on(layout: Layout, model: ModelVersion) -> DatasetVersion | None:
     """The record of the data version that `model` was trained on; None when its tag is gone."""
-    digest = _data_digest(layout, model)
+    digest = _lineage(layout, model).dataset_digest
     return next((version for version in data.versions(layout) if version.digest == digest), None)
 
 
-def _data_digest(layout: Layout, model: ModelVersion) -> Digest:
+def _overrides(layout: Layout, name: str, dataset: str) -> list[str]:
+    """What the configuration needs so that it trains `name` on the data version `dataset`."""
+    data_name, _, version = dataset.rpartition("-v")
+    settings = training.config(layout)
+    overrides = [f"data.version={version}"]
+    if settings.data.name != data_name:
+        overrides.append(f"data={data_name}")
+    if settings.name != name:
+        overrides.append(f"name={name}")
+    return overrides
+
+
+def _lineage(layout: Layout, model: ModelVersion) -> Lineage:
     from tidemill.bundle.read import read_record
 
-    return read_record(layout.bundle(model.bundle))[0].lineage.dataset_digest
+    return read_record(layout.bundle(model.bundle))[0].lineage
 
 
 def _last_retrain(layout: Layout, events: Sequence[Event]) -> datetime | None:
@@ -210,6 +225,6 @@ def _trained_before(layout: Layout, champion: ModelVersion, dataset: Digest) -> 
     """The newest version after the champion that was trained on the data with this digest."""
     state = fold(models.ledger(layout).events(champion.name))
     for number in sorted(state.versions, reverse=True):
-        if number > champion.number and _data_digest(layout, state.versions[number]) == dataset:
+        if number > champion.number and _lineage(layout, state.versions[number]).dataset_digest == dataset:
             return state.versions[number]
     return None

@@ -11,13 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from tidemill.backends.detectors._permutation import Members, draw, permutation_test
 from tidemill.domain.drift import DriftTest
 from tidemill.ports import Sample
 
-MAX_ROWS = 1000  # of each side, drawn at random beyond it: the kernel matrix grows with the square
-PERMUTATIONS = 1000  # at least; more only while the verdict is open
-MAX_PERMUTATIONS = 50_000  # so no level below 2e-5 can be reached
-BATCH = 500
 Matrix = NDArray[np.float32]
 
 
@@ -27,19 +24,14 @@ class MmdDetector:
     def compare(self, reference: Sample, window: Sample, *, level: float, seed: int) -> list[DriftTest]:
         """One test, 'embedding', or none where the model has no embedding."""
         rng = np.random.default_rng(seed)
-        first, second = _draw(reference.embedding, rng), _draw(window.embedding, rng)
+        first, second = draw(reference.embedding, rng), draw(window.embedding, rng)
         if first.shape[1] == 0 or min(len(first), len(second)) < 2:
             return []
         kernel = gaussian_kernel(np.concatenate([first, second]))
-        statistic, p_value = permutation_test(kernel, len(first), level=level, rng=rng)
-        return [DriftTest("embedding", "MMD", statistic, p_value, level)]
-
-
-def _draw(rows: Matrix, rng: np.random.Generator) -> Matrix:
-    rows = rows[np.isfinite(rows).all(axis=1)]
-    if len(rows) <= MAX_ROWS:
-        return rows
-    return rows[np.sort(rng.choice(len(rows), MAX_ROWS, replace=False))]
+        value, p_value = permutation_test(
+            lambda member: squared_mmd(kernel, member), len(first), len(second), level=level, rng=rng
+        )
+        return [DriftTest("embedding", "MMD", value, p_value, level)]
 
 
 def gaussian_kernel(rows: Matrix) -> Matrix:
@@ -53,41 +45,16 @@ def gaussian_kernel(rows: Matrix) -> Matrix:
     return kernel
 
 
-def permutation_test(kernel: Matrix, first: int, *, level: float, rng: np.random.Generator) -> tuple[float, float]:
-    """Unbiased MMD^2 of the first `first` rows against the others, and its p-value, (1 + exceeded) / (1 + drawn).
-
-    Permutations go on until 4 / level of them are drawn, or so many exceed the statistic that the p-value can no
-    longer fall below `level`: stopping then changes no verdict.
-    """
-    total = len(kernel)
-    observed = float(_mmd(kernel, np.arange(total)[:, None] < first)[0])
-    wanted = int(min(max(PERMUTATIONS, np.ceil(4 / level)), MAX_PERMUTATIONS))
-    drawn = exceeded = 0
-    while drawn < wanted and (drawn < PERMUTATIONS or exceeded + 1 < level * (wanted + 1)):
-        batch = min(BATCH, wanted - drawn)
-        order = rng.random((total, batch), dtype=np.float32).argpartition(first, axis=0)
-        member = np.zeros((total, batch), dtype=bool)
-        np.put_along_axis(member, order[:first], True, axis=0)
-        exceeded += int((_mmd(kernel, member) >= observed - 1e-9).sum())
-        drawn += batch
-    return observed, (1 + exceeded) / (1 + drawn)
-
-
-def _mmd(kernel: Matrix, member: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Unbiased MMD^2 for each column of `member` [N, B], which marks the rows of the first sample."""
+def squared_mmd(kernel: Matrix, member: Members) -> NDArray[np.float64]:
+    """Unbiased MMD^2 for each column of `member` [N, B], from a kernel [N, N] with a zero diagonal."""
     first = int(member[:, 0].sum())
     second = len(kernel) - first
     marks = member.astype(np.float32)
-    everything = float(kernel.sum(dtype=np.float64))
-    to_first = kernel @ marks
-    within_first = np.einsum("ij,ij->j", to_first, marks, dtype=np.float64)
-    from_first = kernel.sum(axis=1, dtype=np.float64) @ marks
-    across = from_first - within_first
-    within_second = everything - within_first - 2 * across
-    mmd: NDArray[np.float64] = (
-        within_first / (first * (first - 1)) + within_second / (second * (second - 1)) - 2 * across / (first * second)
-    )
-    return mmd
+    within_first = np.einsum("ij,ij->j", kernel @ marks, marks, dtype=np.float64)
+    across = kernel.sum(axis=1, dtype=np.float64) @ marks - within_first
+    within_second = kernel.sum(dtype=np.float64) - within_first - 2 * across
+    means = within_first / (first * (first - 1)), within_second / (second * (second - 1)), across / (first * second)
+    return np.asarray(means[0] + means[1] - 2 * means[2], np.float64)
 
 
 if TYPE_CHECKING:
