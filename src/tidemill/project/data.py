@@ -78,10 +78,14 @@ def export(layout: Layout, text: str, out: Path) -> int:
     if os.path.lexists(out):
         raise InputError(f"{out} exists already", "name a folder that does not")
     source = open_version(layout, found.name, found.version)
-    with staged_directory(out, staging=out.parent / f".{out.name}.{os.getpid()}.tmp") as beside:
-        count = write_out(source, beside)
-    (out.parent / f".{out.name}.{os.getpid()}.tmp").rmdir()
-    return count
+    if not out.parent.is_dir():
+        raise InputError(f"{out.parent} is no folder to write into", "make it first")
+    beside = out.parent / f".{out.name}.{os.getpid()}.tmp"
+    try:
+        with staged_directory(out, staging=beside) as folder:
+            return write_out(source, folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def find(layout: Layout, text: str) -> DatasetVersion:

@@ -5,21 +5,20 @@ Everything is as plain DVC expects it: `dvc pull`, and `git checkout TAG && dvc 
 
 from __future__ import annotations
 
-import json
-import logging
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tidemill.backends.versions._git import Git
 from tidemill.backends.versions._intent import Intent, Journal
+from tidemill.backends.versions._repository import clear_rwlock, is_cached, open_repository, site_cache
 from tidemill.dataset.read import RECORD, open_dataset, parse_record
 from tidemill.dataset.write import record_bytes
 from tidemill.domain.dataset import DatasetVersion, Version
-from tidemill.errors import DataError, NotFoundError, StateError, StorageError, TidemillError, nearest
+from tidemill.errors import DataError, NotFoundError, StateError, StorageError, nearest
 from tidemill.files import fsync_tree, locked, staged_directory, sweep_staging, write_atomic
 
 if TYPE_CHECKING:
@@ -103,18 +102,30 @@ class DvcStore:
         return self._fetch(record)
 
     def push(self) -> int:
-        """Upload what the remote lacks of any version; the number of files."""
+        """Upload what the remote lacks of any version; the number of files. Raises StateError without a remote."""
         self._settle()
-        with self._repo() as repo, _translated("pushing"):
+        with self._repo("pushing") as repo:
             self._check_remote(repo)
-            return int(repo.push(all_tags=True))
+            count = int(repo.push(all_tags=True))
+            if absent := self._absent(repo):
+                raise StateError(f"the data of {absent[0].tag} is not on this machine to push", "tidemill data pull")
+            return count
 
     def pull(self) -> int:
-        """Download what is missing here of any version, and check out the working folders; the number of files."""
+        """Download what is missing here of any version, and check out the working folders; the number of files.
+
+        Raises StateError without a remote, StorageError when it does not have all.
+        """
         self._settle()
-        with self._locked(), self._repo() as repo, _translated("pulling"):
+        with self._locked(), self._repo("pulling") as repo:
             self._check_remote(repo)
-            return int(repo.pull(all_tags=True)["stats"]["fetched"])
+            count = int(repo.pull(all_tags=True)["stats"]["fetched"])
+            if absent := self._absent(repo):
+                raise StorageError(
+                    f"the remote lacks the data of {', '.join(each.tag for each in absent)}",
+                    "check it with  dvc remote list;  push from where that version was made",
+                )
+            return count
 
     def _locked(self) -> AbstractContextManager[None]:
         return locked(self.state / "locks" / "data", what="this project's data")
@@ -169,7 +180,7 @@ class DvcStore:
             raise StateError(f"git tracks files in {inside}, which belongs to DVC", f"git rm -r --cached {inside}")
 
     def _track(self, name: str) -> None:
-        with self._repo() as repo, _translated("adding the data to DVC"):
+        with self._repo("adding the data to DVC") as repo:
             repo.add(str(self.data / name))
 
     def _settle(self) -> None:
@@ -193,7 +204,7 @@ class DvcStore:
         elif tagged is not None and head == intent.parent:
             git.advance(tagged, head, f"Add {intent.tag}")
         git.forget_staged(intent.paths)
-        _clear_rwlock(self.root / ".dvc" / "tmp" / "rwlock", intent.pid)
+        clear_rwlock(self.root / ".dvc" / "tmp" / "rwlock", intent.pid)
         self._journal.end()
 
     def _holds(self, commit: str | None, intent: Intent) -> bool:
@@ -222,34 +233,34 @@ class DvcStore:
 
     def _download(self, record: DatasetVersion, into: Path) -> None:
         from dvc.fs import DVCFileSystem
+        from dvc_data.index import DataIndexDirError
 
         source = f"{self._prefix}{self._relative(self.data / record.name)}"
-        with self._repo(rev=f"refs/tags/{record.tag}") as repo:
+        with self._repo("reading its cache", rev=f"refs/tags/{record.tag}") as repo:
             try:
                 files = DVCFileSystem(repo=repo)
                 for file in (RECORD, *(shard.path for split in record.splits for shard in split.shards)):
                     (into / file).parent.mkdir(parents=True, exist_ok=True)
                     files.get_file(f"{source}/{file}", str(into / file))
-            except FileNotFoundError:
+            except (FileNotFoundError, DataIndexDirError):
                 raise StateError(
                     f"the data of {record.tag} is not on this machine", "get it:  tidemill data pull"
                 ) from None
 
+    def _absent(self, repo: Repo) -> list[DatasetVersion]:
+        """The versions that DVC's cache does not have whole."""
+        versions = {
+            f"refs/tags/{v.tag}:{self._prefix}{self._relative(self.data / v.name)}.dvc": v for v in self.versions()
+        }
+        pointers = self._git.contents(list(versions))
+        return [version for name, version in versions.items() if not is_cached(repo, pointers.get(name, b""))]
+
+    def _repo(self, doing: str, rev: str | None = None) -> AbstractContextManager[Repo]:
+        return open_repository(self.root, self.state / "cache" / "dvc", doing, rev)
+
     def _check_remote(self, repo: Repo) -> None:
         if not repo.config["core"].get("remote"):
             raise StateError("this project has no DVC remote to keep data at", _REMOTE)
-
-    @contextmanager
-    def _repo(self, rev: str | None = None) -> Iterator[Repo]:
-        """DVC's view of the project, silent, its caches in the project's private folder."""
-        with dvc_cache(self.state / "cache" / "dvc"):
-            from dvc.repo import Repo
-
-            repo = Repo(str(self.root), rev=rev, config={"core": {"autostage": False}})
-            try:
-                yield repo
-            finally:
-                repo.close()
 
 
 def begin_repository(root: Path, state: Path, message: str) -> None:
@@ -259,7 +270,7 @@ def begin_repository(root: Path, state: Path, message: str) -> None:
     """
     git = Git(root)
     git.run("init", "-q", "-b", "main")
-    with dvc_cache(state / "cache" / "dvc"):
+    with site_cache(state / "cache" / "dvc"):
         from dvc.repo import Repo
 
         repo = Repo.init(str(root))
@@ -267,59 +278,6 @@ def begin_repository(root: Path, state: Path, message: str) -> None:
             settings["core"]["analytics"] = "false"
         repo.close()
     git.commit_all(message)
-
-
-@contextmanager
-def dvc_cache(folder: Path) -> Iterator[None]:
-    """Have DVC keep its site cache in `folder`, and be quiet, for as long as this lasts."""
-    logger, before = logging.getLogger("dvc"), os.environ.get("DVC_SITE_CACHE_DIR")
-    level = logger.level
-    (folder / "repo").mkdir(parents=True, exist_ok=True)  # DVC would make it, and all above it, writable for everyone
-    os.environ["DVC_SITE_CACHE_DIR"] = str(folder)
-    import dvc.logger  # noqa: F401 - it sets levels when first imported
-
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
-        if before is None:
-            del os.environ["DVC_SITE_CACHE_DIR"]
-        else:
-            os.environ["DVC_SITE_CACHE_DIR"] = before
-
-
-@contextmanager
-def _translated(doing: str) -> Iterator[None]:
-    """DVC's errors as ours."""
-    from dvc.exceptions import DvcException
-
-    try:
-        yield
-    except TidemillError:
-        raise
-    except DvcException as error:
-        cause: BaseException | None = error
-        while cause is not None:
-            if isinstance(cause, OSError) and cause.errno:
-                raise cause from None
-            cause = cause.__cause__ or cause.__context__
-        said = str(error).strip().splitlines() or [type(error).__name__]
-        raise StorageError(f"DVC failed while {doing}: {said[0]}", "see  dvc status  and  dvc doctor") from error
-
-
-def _clear_rwlock(path: Path, pid: int) -> None:
-    """Remove DVC's note of who reads and writes, if only the dead process is in it, or it is torn."""
-    try:
-        content: dict[str, Any] = json.loads(path.read_text())
-        readers = [each for entries in content.get("read", {}).values() for each in entries]
-        owners = {int(each["pid"]) for each in [*readers, *content.get("write", {}).values()]}
-    except FileNotFoundError:
-        return
-    except (ValueError, TypeError, KeyError, AttributeError):
-        owners = set()
-    if all(owner == pid or not Path(f"/proc/{owner}").exists() for owner in owners):
-        path.unlink(missing_ok=True)
 
 
 def _is_version(text: str) -> bool:

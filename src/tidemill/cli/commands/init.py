@@ -33,7 +33,7 @@ def command(name: Path, task: str, sample: str | None, empty: bool, as_json: boo
     if as_json:
         print_json({"root": str(layout.root), "task": task, "versions": versions})
         return
-    click.echo(f"made {name}: a {task} project" + ("" if versions else ", without data"))
+    click.echo(f"made {name}, a project for {task} models" + ("" if versions else ", without data"))
     for version in versions:
         rows = ", ".join(f"{split.rows:,} {split.name}" for split in version.splits)
         what = f"{len(version.classes)} classes" if version.classes else "a value to predict"

@@ -1,0 +1,105 @@
+"""DVC in this process: quiet, its caches where the project wants them, its errors as ours."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tidemill.errors import StorageError, TidemillError
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+
+
+@contextmanager
+def open_repository(root: Path, cache: Path, doing: str, rev: str | None = None) -> Iterator[Repo]:
+    """DVC's view of the project at `root` (at the commit `rev`), silent, its site cache in `cache`.
+
+    Remotes and cache are those that the settings name now, also for tags made before. `doing` names the work in errors.
+    """
+    with site_cache(cache), _translated(doing):
+        from dvc.config import Config
+        from dvc.repo import Repo
+
+        now = Config(str(root / ".dvc"))
+        core = {"autostage": False} | {key: now["core"][key] for key in ("remote",) if now["core"].get(key)}
+        repo = Repo(str(root), rev=rev, config={"core": core, "remote": now["remote"], "cache": now["cache"]})
+        try:
+            yield repo
+        finally:
+            repo.close()
+
+
+@contextmanager
+def site_cache(folder: Path) -> Iterator[None]:
+    """Have DVC keep its site cache in `folder`, and be quiet, for as long as this lasts."""
+    loggers = [logging.getLogger(name) for name in ("dvc", "dvc_data", "dvc_objects")]
+    levels, before = [logger.level for logger in loggers], os.environ.get("DVC_SITE_CACHE_DIR")
+    (folder / "repo").mkdir(parents=True, exist_ok=True)  # DVC would make it, and all above it, writable for everyone
+    os.environ["DVC_SITE_CACHE_DIR"] = str(folder)
+    import dvc.logger  # noqa: F401 - it sets levels when first imported
+
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if before is None:
+            del os.environ["DVC_SITE_CACHE_DIR"]
+        else:
+            os.environ["DVC_SITE_CACHE_DIR"] = before
+
+
+def is_cached(repo: Repo, pointer: bytes) -> bool:
+    """Whether DVC's cache has every file of the folder that `pointer`, the content of a .dvc file, means."""
+    from dvc_data.hashfile import load
+    from dvc_data.hashfile.hash_info import HashInfo
+    from dvc_data.hashfile.tree import Tree
+
+    found = re.search(rb"md5: ([0-9a-f]{32}\.dir)", pointer)
+    try:
+        tree = load(repo.cache.local, HashInfo("md5", found[1].decode())) if found else None
+    except FileNotFoundError:
+        return False
+    return isinstance(tree, Tree) and all(repo.cache.local.exists(entry.value) for _, _, entry in tree)
+
+
+@contextmanager
+def _translated(doing: str) -> Iterator[None]:
+    """DVC's errors as ours."""
+    from dvc.exceptions import DvcException
+
+    try:
+        yield
+    except TidemillError:
+        raise
+    except DvcException as error:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, OSError) and cause.errno:
+                raise cause from None
+            cause = cause.__cause__ or cause.__context__
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        raise StorageError(f"DVC failed while {doing}: {said[0]}", "see  dvc status  and  dvc doctor") from error
+
+
+def clear_rwlock(path: Path, pid: int) -> None:
+    """Remove DVC's note of who reads and writes, if only the dead process is in it, or it is torn."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+        readers = [each for entries in content.get("read", {}).values() for each in entries]
+        owners = {int(each["pid"]) for each in [*readers, *content.get("write", {}).values()]}
+    except FileNotFoundError:
+        return
+    except (ValueError, TypeError, KeyError, AttributeError):
+        owners = set()
+    if all(owner == pid or not Path(f"/proc/{owner}").exists() for owner in owners):
+        path.unlink(missing_ok=True)
