@@ -23,17 +23,16 @@ if TYPE_CHECKING:
 
     from tidemill.config.schema import Config
     from tidemill.domain.bundle import Lineage
-    from tidemill.domain.evidence import Evidence
     from tidemill.ports import Reporter
 
 
 @dataclass(frozen=True, slots=True)
 class Retrained:
-    """What `retrain` did. `trained` is the challenger, `promotion` the evidence by which it became champion."""
+    """What `retrain` did. `trained` is the challenger, `promotion` the ledger's line by which it became champion."""
 
     decision: RetrainDecision
     trained: ModelVersion | None
-    promotion: Evidence | None
+    promotion: Event | None
     note: str
 
 
@@ -114,15 +113,15 @@ def retrain(
         if candidate is None:
             overrides = _overrides(layout, name, decision.dataset)
             candidate = training.train(layout, overrides, report=report, decision=decision.id).version
-        return _promoted(layout, decision, candidate)
+        return _promoted(layout, decision, candidate, report)
 
 
-def _promoted(layout: Layout, decision: RetrainDecision, candidate: ModelVersion) -> Retrained:
+def _promoted(layout: Layout, decision: RetrainDecision, candidate: ModelVersion, report: Reporter | None) -> Retrained:
     try:
-        evidence = models.promote(layout, candidate.name, candidate.number)
+        promotion = models.promote(layout, candidate.name, candidate.number, reporter=report)
     except GateError as refusal:
         return Retrained(decision, candidate, None, f"{candidate} was trained and not promoted: {refusal.headline}")
-    return Retrained(decision, candidate, evidence, f"{candidate} is champion")
+    return Retrained(decision, candidate, promotion, f"{candidate} is champion")
 
 
 def _traffic(layout: Layout, model: ModelVersion, config: Config, since: datetime | None) -> _Traffic:
@@ -150,7 +149,7 @@ def _report(layout: Layout, traffic: _Traffic, config: Config) -> tuple[DriftRep
     from tidemill.stages.monitor import monitor as compare
     from tidemill.stages.report_page import render
 
-    opened = open_bundle(layout.bundle(traffic.model.bundle), expected=traffic.model.bundle)
+    opened = open_bundle(models.local_bundle(layout, traffic.model), expected=traffic.model.bundle)
     signature = opened.bundle.signature
     preprocessor = Preprocessor(opened.bundle.preprocessing, opened.tokenizer)
     reference = answered_rows(signature, preprocessor, read_reference(opened))
@@ -203,7 +202,7 @@ def _overrides(layout: Layout, name: str, dataset: str) -> list[str]:
 def _lineage(layout: Layout, model: ModelVersion) -> Lineage:
     from tidemill.bundle.read import read_record
 
-    return read_record(layout.bundle(model.bundle))[0].lineage
+    return read_record(models.local_bundle(layout, model))[0].lineage
 
 
 def _last_retrain(layout: Layout, events: Sequence[Event]) -> datetime | None:

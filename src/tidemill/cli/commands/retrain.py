@@ -39,14 +39,19 @@ def command(name: str, no_act: bool, force: str | None, as_json: bool) -> None:
 
 
 def _print(done: Retrained) -> None:
+    from tidemill.domain.evidence import Evidence
+    from tidemill.domain.record import from_plain
+    from tidemill.stages.retrain import show_value
+
     decision = done.decision
     colour = "yellow" if decision.verdict == "retrain" else "green"
     click.echo(f"{click.style(decision.verdict, fg=colour, bold=True)}  {decision.model} on {decision.dataset}")
     for reason in decision.reasons:
         click.echo(f"  · {reason}")
     click.echo(click.style(f"  decision {decision.id}, from report {decision.report}", dim=True))
-    if done.promotion is not None:
-        evidence = done.promotion
-        champion = "" if evidence.champion is None else f"{evidence.champion:.4g} -> "
-        click.echo(f"  · {evidence.metric} {champion}{evidence.challenger:.4g} on {evidence.rows:,} rows")
+    if done.promotion is not None and done.promotion.payload["evidence"] is not None:
+        evidence = from_plain(Evidence, done.promotion.payload["evidence"])
+        champion = "" if evidence.champion is None else f"{show_value(evidence.metric, evidence.champion)} -> "
+        challenger = show_value(evidence.metric, evidence.challenger)
+        click.echo(f"  · {evidence.metric} {champion}{challenger} on the same {evidence.rows:,} rows")
     click.echo(done.note)
