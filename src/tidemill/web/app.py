@@ -27,7 +27,7 @@ from tidemill.web.lineages import Lineages
 from tidemill.web.mlflow_ui import MlflowLink
 from tidemill.web.pictures.chain import chain
 from tidemill.web.pictures.chart import chart
-from tidemill.web.pictures.evidence import improves, lowest_class
+from tidemill.web.pictures.evidence import improves, lowest_class, split_checks
 from tidemill.web.pictures.heat import heat
 from tidemill.web.pictures.ring import ring
 from tidemill.web.pictures.spark import bars, spark
@@ -173,8 +173,14 @@ def _model(request: Request) -> str | None:
 
 def _evidence(found: EvidenceView | None) -> dict[str, object]:
     if found is None:
-        return {"lowest": None, "better": False}
-    return {"lowest": lowest_class(found.evidence), "better": improves(found.evidence)}
+        return {}
+    test, checks = split_checks(found.evidence)
+    return {
+        "lowest": lowest_class(found.evidence),
+        "better": improves(found.evidence),
+        "test": test,
+        "checks": checks,
+    }
 
 
 def _plain_html(markdown: str) -> str:

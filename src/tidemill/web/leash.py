@@ -17,14 +17,14 @@ GRACE = 3.0  # seconds between asking and killing
 
 
 def main(command: list[str]) -> int:
-    """Run `command` in a session of its own until it ends or standard input does; its exit code."""
+    """Run `command` in a session of its own until it or standard input ends; its exit code, 128 + N for signal N."""
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: end(child))
     threading.Thread(target=_watch, args=(child,), daemon=True).start()
     code = child.wait()
     _signal_group(child, signal.SIGKILL)  # what it may have left behind
-    return code
+    return code if code >= 0 else 128 - code
 
 
 def _watch(child: subprocess.Popen[bytes]) -> None:

@@ -9,6 +9,7 @@ from tidemill.domain.record import now
 from tidemill.domain.registry import Event, RegistryState, fold
 from tidemill.errors import NotFoundError, nearest
 from tidemill.project.layout import Layout, read_marker
+from tidemill.project.registry import events as ledger_events
 from tidemill.project.viewing.records import Frame, Hint, ServerView
 from tidemill.project.viewing.versions import promoted_at
 
@@ -28,10 +29,8 @@ def history(layout: Layout, model: str | None) -> History:
 
     Raises NotFoundError for a model that the ledger does not know.
     """
-    from tidemill.project import models
-
     marker = read_marker(layout)
-    everything = models.ledger(layout).events()
+    everything = ledger_events(layout)
     names = tuple(dict.fromkeys(event.model for event in reversed(everything)))
     if model and model not in names:
         raise NotFoundError(f"no model {model[:80]!r} in this project", nearest(model, names, kind="models"))
@@ -47,11 +46,11 @@ def history(layout: Layout, model: str | None) -> History:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the loop has come, for the hint."""
+    """How far the loop has come, for the hint. `latest` is the id of the newest answer."""
 
     data: bool
     servers: Sequence[ServerView]
-    answers: int
+    latest: str | None
     labels: int
     reports: int
     decisions: int
@@ -68,10 +67,10 @@ def next_step(layout: Layout, history: History, progress: Progress) -> Hint | No
     if state.challenger is not None and (state.champion is None or state.challenger > state.champion):
         who = "No version is champion yet." if state.champion is None else "A challenger waits to be compared."
         return Hint(f"{who} Version {state.challenger} could be.", f"tidemill models promote {name} {state.challenger}")
-    if not progress.answers:
+    if progress.latest is None:
         return _ask(layout, history.frame, progress)
     missing = (
-        (progress.labels, Hint("No answer has been labelled yet.", "tidemill feedback PREDICTION_ID LABEL")),
+        (progress.labels, Hint("No answer has been labelled yet.", f"tidemill feedback {progress.latest} LABEL")),
         (progress.reports, Hint("Nobody has looked at this traffic yet.", f"tidemill monitor {name}")),
         (progress.decisions, Hint("The policy has not been asked yet.", f"tidemill retrain {name}")),
     )

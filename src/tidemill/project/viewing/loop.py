@@ -40,12 +40,14 @@ def loop_view(layout: Layout, model: str | None = None) -> LoopView:
     data = _data(layout, past, known[0] if known else None)
     servers = live_servers(layout, name)
     decided = [event for event in past.events if event.kind == "decided"]
-    progress = Progress(data is not None, servers, traffic.total, labels.labelled, len(reports), len(decided))
+    run = newest_run(layout.database, name or past.frame.project)
+    latest = log.latest(name)
+    progress = Progress(data is not None, servers, latest, labels.labelled, len(reports), len(decided))
     return LoopView(
         frame=past.frame,
-        hint=next_step(layout, past, progress),
+        hint=None if run and run.status == "running" else next_step(layout, past, progress),
         data=data,
-        run=newest_run(layout.database, name or past.frame.project),
+        run=run,
         newest=known[0] if known else None,
         servers=servers,
         traffic=dataclasses.replace(traffic, errors=count_errors(servers)),
@@ -56,7 +58,7 @@ def loop_view(layout: Layout, model: str | None = None) -> LoopView:
         evidence=_evidence(past.events),
         events=tuple(describe(event) for event in _notable(past.events)),
         decision=describe(decided[-1]) if decided else None,
-        latest=log.latest(name),
+        latest=latest,
     )
 
 

@@ -51,12 +51,13 @@ class DataView:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """The newest training run. `seconds` is None while it runs."""
+    """The newest training run. `seconds` is None while it runs, `epoch` the last one that it finished."""
 
     id: str
     status: Literal["running", "finished", "failed", "killed"]
     started: datetime
     seconds: float | None
+    epoch: int | None
 
 
 @dataclass(frozen=True, slots=True)

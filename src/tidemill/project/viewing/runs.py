@@ -25,6 +25,7 @@ _NEWEST = """
     ORDER BY runs.start_time DESC LIMIT 1
 """
 _TAGS = "SELECT key, value FROM tags WHERE run_uuid = ? AND key LIKE 'tidemill.%'"
+_EPOCH = "SELECT step FROM latest_metrics WHERE run_uuid = ? AND key = 'epoch_seconds'"
 
 
 def newest_run(database: Path, experiment: str) -> RunView | None:
@@ -38,6 +39,7 @@ def newest_run(database: Path, experiment: str) -> RunView | None:
         with closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, timeout=2)) as connection:
             row = connection.execute(_NEWEST, (experiment,)).fetchone()
             tags = dict(connection.execute(_TAGS, (row[0],))) if row else {}
+            reached = connection.execute(_EPOCH, (row[0],)).fetchone() if row else None
     except sqlite3.Error:
         return None  # nobody has made MLflow's tables yet, or somebody holds the database: the page goes on without
     if row is None:
@@ -46,4 +48,5 @@ def newest_run(database: Path, experiment: str) -> RunView | None:
     if ended is None and owner_is_dead(tags):
         status = "KILLED"
     seconds = None if ended is None else (ended - started) / 1000
-    return RunView(id, _STATUS.get(status, "failed"), datetime.fromtimestamp(started / 1000, UTC), seconds)
+    epoch = None if reached is None else int(reached[0])
+    return RunView(id, _STATUS.get(status, "failed"), datetime.fromtimestamp(started / 1000, UTC), seconds, epoch)

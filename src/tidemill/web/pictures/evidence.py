@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tidemill.domain.evidence import Evidence
+from tidemill.domain.evidence import Check, Evidence
+
+PAIRED = ("better", "not worse")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,12 @@ def lowest_class(evidence: Evidence) -> ClassLine | None:
 def _worst(line: ClassLine) -> tuple[float, float]:
     figures = [figure for figure in (line.champion, line.challenger) if figure is not None]
     return min(figures), sum(figures)
+
+
+def split_checks(evidence: Evidence) -> tuple[Check | None, tuple[Check, ...]]:
+    """The check that speaks of the paired test, whose figures the table shows by themselves, and the others."""
+    test = next((check for check in evidence.checks if check.name in PAIRED), None)
+    return test, tuple(check for check in evidence.checks if check is not test)
 
 
 def improves(evidence: Evidence) -> bool:

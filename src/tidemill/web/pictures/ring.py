@@ -64,7 +64,8 @@ def _train(view: LoopView) -> Station:
     if run is None:
         return Station("train", "no run yet", "empty", "/models")
     if run.status == "running":
-        return Station("train", f"run {run.id[:6]} · now", "running", "/models")
+        reached = f"epoch {run.epoch} done" if run.epoch is not None else "starts"
+        return Station("train", f"run {run.id[:6]} · {reached}", "running", "/models")
     if run.status != "finished":
         return Station("train", f"run {run.id[:6]} {run.status}", "alarm", "/models")
     return Station("train", f"run {run.id[:6]} · {formats.duration(run.seconds)}", "done", "/models")

@@ -29,7 +29,9 @@ class Bar:
 def spark(values: Sequence[float | None]) -> Spark:
     """Line and area of `values`, evenly spaced, from 0 to their largest; None counts as 0."""
     known = [value or 0.0 for value in values]
-    top = max(known, default=0.0) or 1.0
+    if not known:
+        return Spark("", "")
+    top = max(known) or 1.0
     step = WIDTH / max(1, len(known) - 1)
     points = [f"{i * step:.1f} {HEIGHT - 3 - value / top * (HEIGHT - 12):.1f}" for i, value in enumerate(known)]
     line = "M" + "L".join(points)
