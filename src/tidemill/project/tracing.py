@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from tidemill.domain.prediction import Prediction, is_prediction_id
 from tidemill.domain.record import from_plain
 from tidemill.domain.registry import Event
 from tidemill.domain.run import RunSpec
-from tidemill.errors import BundleError, InputError
+from tidemill.errors import BundleError, InputError, NotFoundError
 from tidemill.project import models, reports, serving
 from tidemill.project.layout import Layout
 from tidemill.stages.trace import Findings, Trace, walk
@@ -38,8 +40,9 @@ def trace(layout: Layout, prediction_id: str) -> Trace:
     prediction = log.find(prediction_id)
     events = models.ledger(layout).events()
     bundle, bundle_problem = _bundle(layout, prediction)
-    folder = _run_folder(layout, bundle.lineage.run if bundle else _registered_run(events, prediction))
-    spec, spec_problem = _spec(folder)
+    run = bundle.lineage.run if bundle else _registered_run(events, prediction)
+    files = _run_files(layout, run)
+    spec, spec_problem = _spec(files.get("spec.json"))
     tag = bundle.lineage.dataset if bundle else spec.dataset if spec else ""
     dataset, dataset_problem = _dataset(layout, tag)
     shards, shard_problem = _shards(layout, dataset)
@@ -53,7 +56,7 @@ def trace(layout: Layout, prediction_id: str) -> Trace:
             bundle_problem=bundle_problem,
             spec=spec,
             spec_problem=spec_problem,
-            diff=_bytes(folder / "dirty.diff") if folder else None,
+            diff=files.get("dirty.diff"),
             commit_problem=_commit_problem(layout, spec.code.commit) if spec else "",
             dataset=dataset,
             dataset_problem=dataset_problem or shard_problem,
@@ -93,17 +96,32 @@ def _registered_run(events: Sequence[Event], prediction: Prediction) -> str:
     return ""
 
 
-def _run_folder(layout: Layout, run: str) -> Path | None:
-    """Where MLflow keeps the run's lineage, when it keeps it in this project."""
+def _run_files(layout: Layout, run: str) -> dict[str, bytes]:
+    """What MLflow keeps of the run's lineage: in the project's folder, or fetched where runs are kept elsewhere."""
     if not re.fullmatch(r"[A-Za-z0-9_-]+", run):
-        return None
-    return next(layout.artifacts.glob(f"*/{run}/artifacts/lineage"), None)
+        return {}
+    own = [layout.artifacts / run, *layout.artifacts.glob(f"*/{run}")]
+    folder = next((each / "artifacts" / "lineage" for each in own if each.is_dir()), None)
+    if folder is not None:
+        return _read_files(folder)
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        return {}
+    from tidemill.project import training
+
+    with tempfile.TemporaryDirectory() as temporary:
+        tracker = training.open_tracker(layout, training.config(layout))
+        try:
+            return _read_files(tracker.fetch(run, "lineage", Path(temporary)))
+        except NotFoundError:
+            return {}
 
 
-def _spec(folder: Path | None) -> tuple[RunSpec | None, str]:
-    if folder is None:
-        return None, "the run's spec.json is not in this project"
-    content = _bytes(folder / "spec.json")
+def _read_files(folder: Path) -> dict[str, bytes]:
+    found = {name: _bytes(folder / name) for name in ("spec.json", "dirty.diff")}
+    return {name: content for name, content in found.items() if content is not None}
+
+
+def _spec(content: bytes | None) -> tuple[RunSpec | None, str]:
     if content is None:
         return None, "the run's spec.json is missing"
     try:

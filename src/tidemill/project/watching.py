@@ -90,30 +90,42 @@ def decide(layout: Layout, name: str, *, force: str | None = None) -> RetrainDec
 def retrain(
     layout: Layout, name: str, *, act: bool = True, report: Reporter | None = None, force: str | None = None
 ) -> Retrained:
-    """Decide, and where the verdict is to retrain: train on the newest data version, and promote if the evidence holds.
+    """Decide, and where the verdict is to retrain, `carry_out` the decision. `force` gives a reason to do it anyway."""
+    decision = decide(layout, name, force=force)
+    if decision.verdict == "retrain" and not act:
+        return Retrained(decision, None, None, f"nothing was done; to act on it:  tidemill retrain {name}")
+    return carry_out(layout, decision, report=report, forced=force is not None)
 
-    Trains nothing when the newest data is what the champion was trained on, unless forced. A version that was trained
-    on it before (by a command that was killed, say) is not trained again but goes on to the promotion.
+
+def carry_out(
+    layout: Layout, decision: RetrainDecision, *, report: Reporter | None = None, forced: bool = False
+) -> Retrained:
+    """Train on the data version that the decision names, and promote if the evidence holds.
+
+    Trains nothing when the champion was trained on that data, unless forced. A version that was trained on it before
+    (by a command that was killed, say) is not trained again but goes on to the promotion.
     Raises BusyError when another command is at it.
     """
+    name = decision.model
+    if decision.verdict == "wait":
+        return Retrained(decision, None, None, "no new model is called for")
     with locked(layout.locks / f"retrain-{name}", timeout=2, what=f"the retraining of {name}"):
-        decision = decide(layout, name, force=force)
-        if decision.verdict == "wait":
-            return Retrained(decision, None, None, "no new model is called for")
-        if not act:
-            return Retrained(decision, None, None, f"nothing was done; to act on it:  tidemill retrain {name}")
         champion = models.resolve(layout, f"{name}@champion")
-        if force is None and _lineage(layout, champion).dataset_digest == decision.dataset_digest:
-            dataset = decision.dataset.rpartition("-v")[0]
-            return Retrained(
-                decision, None, None, f"{decision.dataset} is the newest data, and {champion} was trained on it: "
-                f"bring new data with  tidemill data add PATH --name {dataset}"
-            )  # fmt: skip
-        candidate = None if force is not None else _trained_before(layout, champion, decision.dataset_digest)
+        if not forced and _lineage(layout, champion).dataset_digest == decision.dataset_digest:
+            return Retrained(decision, None, None, _no_new_data(decision, champion))
+        candidate = None if forced else _trained_before(layout, champion, decision.dataset_digest)
         if candidate is None:
             overrides = _overrides(layout, name, decision.dataset)
             candidate = training.train(layout, overrides, report=report, decision=decision.id).version
         return _promoted(layout, decision, candidate, report)
+
+
+def _no_new_data(decision: RetrainDecision, champion: ModelVersion) -> str:
+    dataset = decision.dataset.rpartition("-v")[0]
+    return (
+        f"{decision.dataset} is the newest data, and {champion} was trained on it: "
+        f"bring new data with  tidemill data add PATH --name {dataset}"
+    )
 
 
 def _promoted(layout: Layout, decision: RetrainDecision, candidate: ModelVersion, report: Reporter | None) -> Retrained:

@@ -145,8 +145,12 @@ def _registered(found: Findings) -> Event | None:
 
 
 def _bundle(found: Findings) -> Link:
-    detail = f"{len(found.bundle.files)} files" if found.bundle else ""
-    return _checked("bundle", found.prediction.bundle.short, found.prediction.bundle, found.bundle_problem, detail)
+    name, detail = "unknown", ""
+    if found.bundle:
+        parity = found.bundle.parity
+        name = f"{len(found.bundle.files)} files"
+        detail = f"export changed {parity.changed} of {parity.rows:,} decisions"
+    return _checked("bundle", name, found.prediction.bundle, found.bundle_problem, detail)
 
 
 def _part(found: Findings, kind: str, name: str, detail: str = "", problem: str = "") -> Link:

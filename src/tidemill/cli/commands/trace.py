@@ -32,12 +32,17 @@ def command(prediction_id: str, as_json: bool) -> None:
     sys.exit(0 if found.verified else 1)
 
 
+def shorten(text: str, width: int = 100) -> str:
+    """`text` in one line of at most `width` characters; all of it is in --json."""
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
 def _print(link: Link, *, last: bool) -> None:
     mark, colour = _MARKS[link.verified]
     digest = link.digest.short if link.digest else ""
     click.echo(
-        f"{click.style(mark, fg=colour, bold=True)} {link.kind:<11} {link.name:<28} "
-        f"{click.style(f'{digest:<12}', dim=True)}  {link.detail}".rstrip()
+        f"{click.style(mark, fg=colour, bold=True)} {link.kind:<11} {link.name:<32} "
+        f"{click.style(f'{digest:<12}', dim=True)}  {shorten(link.detail)}".rstrip()
     )
     rail = " " if last else "│"
     if link.reason:
