@@ -11,6 +11,7 @@ def main() -> None:
     from tidemill.cli.root import tidemill
 
     try:
-        tidemill.main(args=sys.argv[1:], prog_name="tidemill", standalone_mode=False)
+        code = tidemill.main(args=sys.argv[1:], prog_name="tidemill", standalone_mode=False)
+        sys.exit(code if isinstance(code, int) else 0)  # a command that raises click's Exit is answered with its code
     except BaseException as error:  # the last frame: every error ends here as one rendered message and one exit code
         exit_with(error)
