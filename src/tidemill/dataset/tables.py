@@ -49,6 +49,10 @@ def read_table(file: Path, *, header: bool = True, text: frozenset[str] = frozen
             raise
         raise _unreadable(file, str(error)) from None
     _check_shape(file, table, header)
+    for name in table.column_names:
+        _refuse_nan(file, name, table.column(name))
+        if suffix != ".parquet" and name not in text:
+            _refuse_text_among_numbers(file, name, table.column(name))
     return table
 
 
@@ -104,10 +108,7 @@ def _read_lines(file: Path, suffix: str, header: bool, text: frozenset[str]) -> 
     except pa.ArrowInvalid:
         read.use_threads = False  # the same error again, this time with the number of the line
         table = csv.read_csv(file, read_options=read, parse_options=parse, convert_options=convert)
-    table = _plain(file, table)
-    for name in set(table.column_names) - text:
-        refuse_text_among_numbers(file, name, table.column(name))
-    return table
+    return _plain(file, table)
 
 
 _MISSING = ["", "NA", "N/A", "n/a", "#N/A", "null", "NULL", "None", "<NA>"]
@@ -132,7 +133,7 @@ def _first_look(file: Path, delimiter: str, header: bool) -> tuple[list[str] | N
     return [f"c{i + 1}" for i in range(first.count(delimiter) + 1)], quoting
 
 
-def refuse_text_among_numbers(file: Path, name: str, column: pa.ChunkedArray) -> None:
+def _refuse_text_among_numbers(file: Path, name: str, column: pa.ChunkedArray) -> None:
     """A column of which half or more are numbers is a number column. Raises DataError at its first other cell."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -208,8 +209,6 @@ def _check_shape(file: Path, table: pa.Table, header: bool) -> None:
         raise DataError(f"{file} has {what}", hint)
     if not table.num_rows:
         raise DataError(f"{file} has no rows", "give it rows below the line of column names")
-    for name in names:
-        _refuse_nan(file, name, table.column(name))
 
 
 def _unreadable(file: Path, detail: str) -> DataError:

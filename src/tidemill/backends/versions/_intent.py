@@ -83,8 +83,11 @@ class Journal:
                 (self.root / path).unlink(missing_ok=True)
         fsync_directory(self.data)
 
-    def end(self) -> None:
-        """Forget the intent."""
+    def end(self, intent: Intent) -> None:
+        """Forget the intent, and remove unfinished writes of its small files."""
+        for path in map(self.root.joinpath, intent.paths):
+            for left in path.parent.glob(f".{path.name}.*.tmp"):
+                left.unlink(missing_ok=True)
         self._discard(self.place)
 
     def _discard(self, folder: Path) -> None:

@@ -205,7 +205,7 @@ class DvcStore:
             git.advance(tagged, head, f"Add {intent.tag}")
         git.forget_staged(intent.paths)
         clear_rwlock(self.root / ".dvc" / "tmp" / "rwlock", intent.pid)
-        self._journal.end()
+        self._journal.end(intent)
 
     def _holds(self, commit: str | None, intent: Intent) -> bool:
         """Whether `commit`, made since, has the intended version."""
