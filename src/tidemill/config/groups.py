@@ -19,7 +19,7 @@ _SHARED = {
 }
 DEFAULTS: Mapping[Task, Mapping[str, str]] = {
     "image": {**_SHARED, "model": "small_cnn", "optimizer": "adamw"},
-    "text": {**_SHARED, "model": "bert", "optimizer": "transformer"},
+    "text": {**_SHARED, "trainer": "encoder", "model": "bert", "optimizer": "transformer"},
     "tabular": {**_SHARED, "model": "xgboost", "optimizer": "adamw"},
 }
 GROUPS = (*DEFAULTS["image"], "experiment")
