@@ -60,6 +60,7 @@ def _fetch(layout: Layout, version: ModelVersion, directory: Path) -> None:
     from tidemill.project.registry import tracking_uri
     from tidemill.stages.export import place
 
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     layout.staging.mkdir(parents=True, exist_ok=True)
     fetched = layout.staging / f"{os.getpid()}-{uuid.uuid4().hex}"
     MlflowRegistry(tracking_uri(layout)).bundle(version, fetched)
