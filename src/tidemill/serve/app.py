@@ -29,6 +29,7 @@ from tidemill.serve.v2 import v2_routes
 _DOCS = Path(__file__).parent / "static" / "docs.html"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SAFE = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
+_PARTING = ((b"connection", b"close"),)
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'self' 'unsafe-inline'; connect-src 'self'"
 
 
@@ -61,7 +62,8 @@ class Guard:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode()), *_SAFE]
+                parting = _PARTING if self._service.draining else ()
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode()), *_SAFE, *parting]
             await send(message)
 
         meters.in_flight.inc()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
 _SWITCH_SECONDS = 0.001  # how soon the model's thread and the event loop's take turns; Python's default is 0.005
 _IDLE_SECONDS = 75  # longer than the pools of common clients keep a connection, so that they close first
+_PARTING_SECONDS = 0.4
 _DRAIN_SECONDS = 30
 
 
@@ -76,10 +80,11 @@ def run_server(
 
     async def main() -> None:
         service = Service(model, sink, journal)
-        server = _Server(_config(build_app(service, access, access_log=access_log)), on_ready)
+        server = _Server(_config(build_app(service, access, access_log=access_log)), service, on_ready)
         watcher = Watcher(watched.manifest, service, watched.load) if watched else None
         if until_stdin_closes:
-            asyncio.get_running_loop().run_in_executor(None, _await_end_of_input, server)
+            stop = partial(asyncio.get_running_loop().call_soon_threadsafe, server.leave)
+            threading.Thread(target=_await_end_of_input, args=(stop,), daemon=True).start()
         try:
             await server.serve(sockets=[listener])
         finally:
@@ -94,20 +99,35 @@ def run_server(
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, service: Service, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
+        self._service = service
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._on_ready()
 
+    def leave(self) -> None:
+        """Stop in order: take no new connections, and answer with `Connection: close` on those that there are.
+
+        After a moment those that are idle are closed; without it, clients would send into closed connections. Asked a
+        second time, stop at once.
+        """
+        if self._service.draining:
+            self.should_exit = self.force_exit = True
+            return
+        self._service.draining = True
+        for server in self.servers:
+            server.close()
+        asyncio.get_running_loop().call_later(_PARTING_SECONDS, setattr, self, "should_exit", True)
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Unlike uvicorn's own, an orderly stop is not followed by death through the same signal: it exits with 0."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.handle_exit, number, None)
+            loop.add_signal_handler(number, self.leave)
         try:
             yield
         finally:
@@ -129,9 +149,9 @@ def _config(app: object) -> uvicorn.Config:
     )
 
 
-def _await_end_of_input(server: uvicorn.Server) -> None:
+def _await_end_of_input(stop: Callable[[], object]) -> None:
     """Whoever started this server holds the other end of its standard input; when they are gone, it stops."""
-    with contextlib.suppress(OSError, ValueError):
-        while sys.stdin.buffer.read(4096):
+    with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: the loop has ended already
+        while os.read(0, 4096):
             pass
-    server.should_exit = True
+        stop()

@@ -27,6 +27,7 @@ class Service:
         self.journal = journal
         self.meters = Meters()
         self.refusal: str | None = None
+        self.draining = False  # asked to stop: connections are closed after their next answer
         self._leaving: list[Engine] = []
         self.engine = self._start(model)
 
@@ -55,7 +56,7 @@ class Service:
         """Whether a request would be answered, and what an operator should know."""
         failed = self.engine.log_failed
         log_in_trouble = failed is not None and time.monotonic() - failed < _LOG_TROUBLE
-        ready = self.engine.alive and not log_in_trouble
+        ready = self.engine.alive and not log_in_trouble and not self.draining
         detail: dict[str, Any] = {"ready": ready, "model": self.model.name, "version": self.model.version}
         if log_in_trouble:
             detail["log"] = "predictions cannot be logged, so none is answered"

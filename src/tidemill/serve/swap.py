@@ -12,12 +12,12 @@ from pathlib import Path
 
 from tidemill.domain.deployment import Deployment
 from tidemill.domain.record import from_plain
-from tidemill.errors import BundleError, GateError, NotFoundError, StorageError, TidemillError
+from tidemill.errors import GateError, NotFoundError, StorageError, TidemillError
 from tidemill.serve.model import ServedModel
 from tidemill.serve.service import Service
 
 POLL = 0.2  # seconds
-_RETRY = 5.0  # seconds until a version is tried again that may only have been incomplete
+_RETRY = 2.0  # seconds until a version is tried again that may only have been incomplete
 
 Load = Callable[[Deployment, Path], ServedModel]
 """Loads and proves what a manifest names; the path is the bundle's directory."""
@@ -87,7 +87,7 @@ class Watcher:
             print(f"now serving: {model.full_name}", file=sys.stderr, flush=True)
 
     def _refuse(self, named: str, error: Exception) -> None:
-        if not isinstance(error, BundleError | GateError) or isinstance(error, StorageError):
+        if not isinstance(error, GateError):  # its answers will not change
             self._retry_at = time.monotonic() + _RETRY
         reason = error.headline if isinstance(error, TidemillError) else f"{type(error).__name__}: {error}"
         self._tell(self._service.refuse, f"{named} is refused, {self._service.model.full_name} stays: {reason}")

@@ -16,6 +16,7 @@ class _Parts:
 
     def __init__(self) -> None:
         self.files: list[bytes] = []
+        self.complete = False
         self._disposition = b""
         self._name = bytearray()
         self._value = bytearray()
@@ -46,6 +47,9 @@ class _Parts:
             raise InputError(f"more than {MAX_FILES} files in one request", "send fewer at a time")
         self.files.append(bytes(self._content))
 
+    def finish(self) -> None:
+        self.complete = True
+
 
 def read_files(content_type: str, body: bytes) -> list[bytes]:
     """The uploaded files, in order; form fields without a file name are left out. Raises InputError."""
@@ -65,12 +69,18 @@ def read_files(content_type: str, body: bytes) -> list[bytes]:
                 "on_header_end": parts.header_end,
                 "on_part_data": parts.data,
                 "on_part_end": parts.end,
+                "on_end": parts.finish,
             },
         )
         parser.write(body)
-        parser.finalize()
     except FormParserError:
-        raise refusal(400, "the multipart body is damaged", "send it again:  curl -F file=@x.png …") from None
+        raise _damaged() from None
+    if not parts.complete:
+        raise _damaged()
     if not parts.files:
         raise InputError("the form holds no file", "send one:  curl -F file=@x.png …")
     return parts.files
+
+
+def _damaged() -> InputError:
+    return refusal(400, "the multipart body is damaged or cut off", "send it again:  curl -F file=@x.png …")

@@ -1,0 +1,155 @@
+"""A new version is proven before it answers, and nobody notices the change."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from tidemill.bundle.read import read_record
+from tidemill.errors import TidemillError
+from tidemill.files import write_atomic
+from tidemill.journal.read import Journal
+from tidemill.project.layout import Layout
+from tidemill.project.serving import start_server
+
+from .bundles import image_bundle, picture, publish, reseal
+from .conftest import store
+from .load import Load
+
+
+def _until(url: str, wanted: str) -> dict[str, Any]:
+    """The readiness report, once it has the field `wanted`."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        detail: dict[str, Any] = httpx.get(f"{url}/v2/health/ready").json()
+        if wanted in detail:
+            return detail
+        time.sleep(0.05)
+    raise AssertionError(f"no {wanted} in {detail}")
+
+
+def _denormalise(directory: Path) -> None:
+    """Alter one constant of the normalisation and make all digests agree with it."""
+    path = directory / "model.onnx"
+    model = onnx.load(path)
+    for constant in model.graph.initializer:
+        if constant.name == "full":
+            constant.CopyFrom(numpy_helper.from_array(np.asarray(np.float32(254)), "full"))
+    path.write_bytes(model.SerializeToString())
+    reseal(directory, read_record(directory)[0])
+
+
+def test_versions_change_under_load_without_a_failed_request(layout: Layout) -> None:
+    with start_server(layout, "digits@champion") as server, Load(server.url) as load:
+        load.wait_for(50, version=1)
+        publish(layout.serving, store(layout, seed=2), 2)
+        load.wait_for(50, version=2)
+        publish(layout.serving, store(layout, seed=3), 3)
+        load.wait_for(50, version=3)
+        load.stop()
+
+    assert load.failed == []
+    assert set(load.answered.values()) == {1, 2, 3}
+    table = Journal(layout.log).predictions()
+    logged = dict(zip(table["id"].to_pylist(), table["version"].to_pylist(), strict=True))
+    assert table.num_rows == len(logged)
+    assert logged == load.answered
+
+
+def test_a_version_whose_golden_requests_fail_is_refused_and_the_old_one_stays(layout: Layout) -> None:
+    bad = image_bundle(layout.bundles / "bad", seed=2)
+    _denormalise(bad)
+    with start_server(layout, "digits@champion") as server, Load(server.url) as load:
+        publish(layout.serving, bad, 2)
+        detail = _until(server.url, "refused")
+        load.wait_for(50)
+        load.stop()
+        assert detail["ready"] is True
+        assert detail["version"] == 1
+        assert "digits/2 is refused" in detail["refused"]
+        assert "golden request" in detail["refused"]
+        assert "tidemill_version_refused 1.0" in httpx.get(f"{server.url}/metrics").text
+        publish(layout.serving, store(layout, seed=3), 3)
+        with Load(server.url) as again:
+            again.wait_for(10, version=3)
+        assert "refused" not in httpx.get(f"{server.url}/v2/health/ready").json()
+
+    assert load.failed == again.failed == []
+    assert set(load.answered.values()) == {1}
+
+
+@pytest.mark.parametrize("harm", ["torn manifest", "no bundle", "altered file", "wrong digest"])
+def test_a_version_that_is_damaged_is_refused(layout: Layout, harm: str) -> None:
+    with start_server(layout, "digits@champion") as server:
+        manifest = layout.serving / "digits" / "champion.json"
+        second = store(layout, seed=2)
+        publish(layout.serving.parent / "beside", second, 2)
+        content = (layout.serving.parent / "beside" / "digits" / "champion.json").read_bytes()
+        if harm == "torn manifest":
+            content = content[: len(content) // 2]
+        elif harm == "no bundle":
+            shutil.rmtree(second)
+        elif harm == "altered file":
+            (second / "card.md").write_text("other")
+        else:
+            content = json.dumps({**json.loads(content), "bundle": "sha256:" + "1" * 64}).encode()
+        write_atomic(manifest, content)
+
+        detail = _until(server.url, "refused")
+
+        assert (detail["ready"], detail["version"]) == (True, 1)
+        answer = httpx.post(f"{server.url}/v1/models/digits:predict", files={"file": picture(1)})
+        assert answer.json()["version"] == 1
+
+
+def test_a_bundle_that_comes_late_is_tried_again(layout: Layout) -> None:
+    with start_server(layout, "digits@champion") as server:
+        second = store(layout, seed=2)
+        aside = second.rename(layout.bundles / "aside")
+        beside = layout.serving.parent / "beside"
+        publish(beside, aside, 2)
+        plain = json.loads((beside / "digits" / "champion.json").read_bytes())
+        write_atomic(layout.serving / "digits" / "champion.json", json.dumps({**plain, "place": str(second)}).encode())
+        _until(server.url, "refused")
+
+        aside.rename(second)
+
+        with Load(server.url) as load:
+            load.wait_for(1, version=2)
+
+
+def test_a_manifest_that_vanishes_changes_nothing(layout: Layout) -> None:
+    with start_server(layout, "digits@champion") as server:
+        (layout.serving / "digits" / "champion.json").unlink()
+        time.sleep(0.5)
+        assert httpx.get(f"{server.url}/v2/health/ready").json()["version"] == 1
+
+
+@pytest.mark.parametrize("harm", ["normalisation", "golden", "graph"])
+def test_a_server_does_not_start_with_an_altered_model(layout: Layout, harm: str) -> None:
+    bad = image_bundle(layout.bundles / "bad", seed=2)
+    if harm == "normalisation":
+        _denormalise(bad)
+    elif harm == "golden":
+        other = image_bundle(layout.bundles / "other", seed=3)
+        shutil.copy(other / "golden.parquet", bad / "golden.parquet")
+        reseal(bad, read_record(bad)[0])
+    publish(layout.serving, bad, 2)
+    if harm == "graph":
+        with (bad / "model.onnx").open("ab") as file:
+            file.write(b"\0")
+
+    with pytest.raises(TidemillError, match="golden request" if harm != "graph" else "model.onnx"):
+        start_server(layout, "digits@champion")
+
+    assert not list(layout.servers.glob("*.json"))
+    assert not list((layout.log / "spool").glob("*.spool")) if layout.log.exists() else True
