@@ -34,7 +34,7 @@ from tidemill.web.pictures.spark import bars, spark
 from tidemill.web.render import HERE, render, render_failure
 from tidemill.web.thumbnail import thumbnail
 
-_MARKDOWN = MarkdownIt("js-default")  # markup in the text stays text, and links are http(s) or relative
+_MARKDOWN = MarkdownIt("js-default").disable("image")  # markup in the text stays text, links are http(s) or relative
 
 
 class Page:
@@ -78,7 +78,7 @@ class Page:
         if version is None:
             raise NotFoundError(f"no model card of version {number}", "see /models")
         text = viewing.card(self.layout, version)
-        return self._html(request, "card.html", view.frame, "/models", version=version, card=_plain_html(text))
+        return self._html(request, "card.html", view.frame, "/models", number=number, card=_plain_html(text))
 
     def predictions(self, request: Request) -> Response:
         view = viewing.predictions_view(self.layout, _model(request))

@@ -81,10 +81,12 @@ class Bucket:
 class TrafficView:
     """Answers of the last hour; `rate` is answers per second over the last ten seconds, `total` counts all there are.
 
+    The buckets cover the last `span` seconds: an hour, or less where all of the hour's answers are younger.
     `errors` counts the failed requests that running servers have seen since they started; None when none can be asked.
     """
 
     rate: float
+    span: float
     hour: int
     total: int
     errors: int | None
@@ -96,7 +98,7 @@ class TrafficView:
 
 @dataclass(frozen=True, slots=True)
 class LabelsView:
-    """How many answers have a label, how long it took (median, seconds), and labels by bucket of the last hour."""
+    """How many answers have a label, how long it took (median, seconds), and labels by bucket as the traffic's."""
 
     labelled: int
     delay: float | None

@@ -27,6 +27,7 @@ from tidemill.journal.spool import SUFFIX
 from tidemill.project.viewing.records import Bucket, LabelsView, TrafficView
 
 SPAN = timedelta(hours=1)
+SPANS = (timedelta(minutes=2), timedelta(minutes=10), SPAN)
 BUCKETS = 60
 NOW = timedelta(seconds=10)
 KEPT = 200  # newest ids known of each file
@@ -93,7 +94,9 @@ class Traffic:
         within = times > to_micros(at - SPAN)
         times, latency = times[within], latency[within]
         p50, p99 = map(float, np.quantile(latency, [0.5, 0.99])) if len(latency) else (None, None)
+        span = _span(times, at)
         return TrafficView(
+            span=span.total_seconds(),
             rate=float((times > to_micros(at - NOW)).sum() / NOW.total_seconds()),
             hour=len(times),
             total=total,
@@ -101,16 +104,16 @@ class Traffic:
             last=from_micros(last) if last else None,
             p50=p50,
             p99=p99,
-            buckets=_buckets(times, latency, at),
+            buckets=_buckets(times, latency, at, span),
         )
 
-    def labels(self, model: str, at: datetime) -> LabelsView:
-        """Feedback for `model`; its buckets cover the hour before `at`."""
+    def labels(self, model: str, at: datetime, span: float = SPAN.total_seconds()) -> LabelsView:
+        """Feedback for `model`; its buckets cover `span` seconds before `at`."""
         with self._lock:
             self._files(at)
             came = list(self._labels[model].came.values())
         times = np.asarray([each[0] for each in came], np.int64)
-        counts = np.histogram(times, bins=_edges(at))[0]
+        counts = np.histogram(times, bins=_edges(at, timedelta(seconds=span)))[0]
         delay = float(np.median([each[1] for each in came])) if came else None
         return LabelsView(len(came), delay, tuple(int(count) for count in counts))
 
@@ -138,8 +141,9 @@ class Traffic:
 
     def feedback(self, prediction_ids: Iterable[str]) -> dict[str, Feedback]:
         """The latest feedback for each of the ids that has one."""
+        wanted = list(prediction_ids)
         with self._lock:
-            return self._journal.labels(list(prediction_ids))
+            return self._journal.labels(wanted) if wanted else {}
 
     def _files(self, at: datetime) -> list[dict[str, Answers]]:
         """Spools first, then the segments: a spool that is sealed meanwhile counts in its sealed form."""
@@ -219,12 +223,20 @@ def _read_answers(segment: Segment) -> dict[str, Answers]:
     return found
 
 
-def _edges(at: datetime) -> NDArray[np.int64]:
-    return np.linspace(to_micros(at - SPAN), to_micros(at) + 1, BUCKETS + 1).astype(np.int64)
+def _span(times: NDArray[np.int64], at: datetime) -> timedelta:
+    """The shortest span that holds all of the hour's answers."""
+    oldest = int(times.min()) if len(times) else 0
+    return next((span for span in SPANS if oldest > to_micros(at - span)), SPAN)
 
 
-def _buckets(times: NDArray[np.int64], latency: NDArray[np.float32], at: datetime) -> tuple[Bucket, ...]:
-    edges = _edges(at)
+def _edges(at: datetime, span: timedelta) -> NDArray[np.int64]:
+    return np.linspace(to_micros(at - span), to_micros(at) + 1, BUCKETS + 1).astype(np.int64)
+
+
+def _buckets(
+    times: NDArray[np.int64], latency: NDArray[np.float32], at: datetime, span: timedelta
+) -> tuple[Bucket, ...]:
+    edges = _edges(at, span)
     order = np.argsort(times, kind="stable")
     times, latency = times[order], latency[order]
     cuts = np.searchsorted(times, edges)

@@ -53,7 +53,7 @@ def chain(lineage: LineageView) -> Chain:
 
 
 def _wide(node: Node, index: int, columns: int) -> Box:
-    width = min(220.0, (WIDTH - GAP * (columns - 1)) / columns)
+    width = min(288.0, (WIDTH - GAP * (columns - 1)) / columns)
     row, column = divmod(index, columns)
     x, y = 6 + column * (width + GAP), 10 + row * (HEIGHT + 30)
     middle = y + HEIGHT / 2

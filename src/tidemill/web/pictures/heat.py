@@ -50,9 +50,9 @@ class Heat:
 
 
 def heat(drift: DriftMap, width: float) -> Heat:
-    """The cells of `drift`; few reports make cells of at most 40 wide, left-aligned in time."""
+    """The cells of `drift`; few reports make cells of at most 56 wide, left-aligned in time."""
     columns = max(1, len(drift.times))
-    pitch = min(40.0, (width - LABEL - 8) / columns)
+    pitch = min(56.0, (width - LABEL - 8) / columns)
     labels, cells = [], []
     for j, row in enumerate(drift.rows):
         y = TOP + j * PITCH
