@@ -38,9 +38,10 @@ def usable_cores() -> int:
     return cores if quota == "max" else max(1, min(cores, round(int(quota) / int(period))))
 
 
-def limit_threads() -> int:
-    """Set the thread variables that numeric libraries read at import, unless the user did; returns the number."""
-    number = str(usable_cores())
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        number = os.environ.setdefault(name, number)
-    return int(number) if number.isdigit() else usable_cores()
+def wait_without_spinning() -> None:
+    """Let OpenMP's threads sleep while they wait for each other; must come before the first numeric library.
+
+    Spinning threads are a little quicker on an idle machine, and a hundred times slower on one where somebody else
+    holds a core: every barrier then waits for a time slice.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
