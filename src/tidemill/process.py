@@ -45,3 +45,11 @@ def wait_without_spinning() -> None:
     holds a core: every barrier then waits for a time slice.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def limit_threads() -> int:
+    """Set the thread variables that numeric libraries read at import, unless the user did; returns the number."""
+    number = str(usable_cores())
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        number = os.environ.setdefault(name, number)
+    return int(number) if number.isdigit() else usable_cores()
