@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import stat
 from collections.abc import Callable, Mapping
@@ -80,18 +79,18 @@ def _sizes(directory: Path) -> dict[str, int]:
     if not directory.is_dir():
         raise BundleError(f"there is no bundle at {directory}", "a bundle is a directory that holds bundle.json")
     sizes: dict[str, int] = {}
-    for entry in os.scandir(directory):
-        if entry.name == "report" and entry.is_dir(follow_symlinks=False):
-            sizes |= {f"report/{inner.name}": _plain_size(directory, inner) for inner in os.scandir(entry)}
+    for entry in sorted(directory.iterdir()):
+        if entry.name == "report" and not entry.is_symlink() and entry.is_dir():
+            sizes |= {f"report/{inner.name}": _plain_size(inner) for inner in sorted(entry.iterdir())}
         else:
-            sizes[entry.name] = _plain_size(directory, entry)
+            sizes[entry.name] = _plain_size(entry)
     return sizes
 
 
-def _plain_size(directory: Path, entry: os.DirEntry[str]) -> int:
-    status = entry.stat(follow_symlinks=False)
+def _plain_size(path: Path) -> int:
+    status = path.lstat()
     if not stat.S_ISREG(status.st_mode):
-        raise _bad(directory, f"{entry.name!r} is not a plain file")
+        raise _bad(path.parent, f"{path.name!r} is not a plain file")
     return status.st_size
 
 
@@ -109,13 +108,15 @@ def _parse(directory: Path, content: bytes) -> Bundle:
             content.decode(), object_pairs_hook=_once, parse_constant=_not_finite, parse_float=_finite_float
         )
         protocol = plain.get("protocol") if isinstance(plain, dict) else None
-        if isinstance(protocol, int) and protocol > PROTOCOL:
+        if type(protocol) is not int:  # True and 1.0 would count as 1
+            raise ValueError(f"protocol {str(protocol)[:20]!r} is no number")
+        if protocol > PROTOCOL:
             raise BundleError(
                 f"{directory} is a bundle of protocol {protocol}, and this Tidemill reads up to {PROTOCOL}",
                 "upgrade:  pip install --upgrade tidemill",
             )
-        if protocol not in _READERS or isinstance(protocol, bool):
-            raise ValueError(f"protocol {protocol!r} is unknown")
+        if protocol not in _READERS:
+            raise ValueError(f"protocol {protocol} is unknown")
         return _READERS[protocol](plain)
     except (ValueError, RecursionError) as error:  # bad UTF-8 and bad JSON are ValueErrors too
         raise _bad(directory, f"{RECORD}: {str(error)[:200]}") from None
@@ -125,7 +126,7 @@ def _read_1(plain: Any) -> Bundle:
     return from_plain(Bundle, plain)
 
 
-_READERS: Mapping[Any, Callable[[Any], Bundle]] = {1: _read_1}
+_READERS: Mapping[int, Callable[[Any], Bundle]] = {1: _read_1}
 """A reader for every protocol there ever was; a kept example of each lies in the tests."""
 
 
