@@ -90,7 +90,7 @@ class Git:
             if (folder / file).exists():
                 raise StateError(f"{what} is in progress in this repository", f"finish it first:  {remedy}")
         lock = folder / "index.lock"
-        if not _gone(lock, 5.0):
+        if not _gone(lock, 2.0):
             raise BusyError(
                 f"{lock} exists: another git works here, or one was killed", "if none is running, remove it"
             )
@@ -181,10 +181,11 @@ class Git:
         branch = self.ask("symbolic-ref", "-q", "HEAD")
         names = ["index", "HEAD", "packed-refs", f"refs/tags/{tag}", *([branch] if branch else [])]
         locks = [folder / f"{name}.lock" for name in names]
-        if all(_gone(lock, 2.0) for lock in locks):
-            return
-        if _works_in(folder.parent):
-            raise BusyError("another git is working in this repository", "wait for it to finish, then run this again")
+        deadline = time.monotonic() + 5.0
+        while _works_in(folder.parent) and any(lock.exists() for lock in locks):
+            if time.monotonic() > deadline:
+                raise BusyError("another git is working in this repository", "wait for it to end, then run this again")
+            time.sleep(0.05)
         for lock in locks:
             lock.unlink(missing_ok=True)
 

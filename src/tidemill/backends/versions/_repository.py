@@ -6,20 +6,22 @@ import json
 import logging
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from tidemill.errors import StorageError, TidemillError
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
+    from dvc_data.hashfile.hash_info import HashInfo
 
 
 @contextmanager
-def open_repository(root: Path, cache: Path, doing: str, rev: str | None = None) -> Iterator[Repo]:
-    """DVC's view of the project at `root` (at the commit `rev`), silent, its site cache in `cache`.
+def open_repository(root: Path, cache: Path, doing: str) -> Iterator[Repo]:
+    """DVC's view of the project at `root`, silent, its site cache in `cache`.
 
     Remotes and cache are those that the settings name now, also for tags made before. `doing` names the work in errors.
     """
@@ -29,7 +31,7 @@ def open_repository(root: Path, cache: Path, doing: str, rev: str | None = None)
 
         now = Config(str(root / ".dvc"))
         core = {"autostage": False} | {key: now["core"][key] for key in ("remote",) if now["core"].get(key)}
-        repo = Repo(str(root), rev=rev, config={"core": core, "remote": now["remote"], "cache": now["cache"]})
+        repo = Repo(str(root), config={"core": core, "remote": now["remote"], "cache": now["cache"]})
         try:
             yield repo
         finally:
@@ -60,16 +62,43 @@ def site_cache(folder: Path) -> Iterator[None]:
 
 def is_cached(repo: Repo, pointer: bytes) -> bool:
     """Whether DVC's cache has every file of the folder that `pointer`, the content of a .dvc file, means."""
-    from dvc_data.hashfile import load
+    files = _files(repo, pointer)
+    return files is not None and all(repo.cache.local.exists(digest) for digest in files.values())
+
+
+def copy_out(repo: Repo, pointer: bytes, into: Path) -> bool:
+    """Copy the folder that `pointer` means from DVC's cache, or through it the remote; False where neither has it."""
+    if not is_cached(repo, pointer) and repo.config["core"].get("remote") and (address := _address(pointer)):
+        repo.cloud.pull([address])
+    files = _files(repo, pointer)
+    if files is None or not is_cached(repo, pointer):
+        return False
+    for path, digest in files.items():
+        if path.is_absolute() or ".." in path.parts:
+            raise StorageError(f"DVC's cache lists a file outside of its folder: {path}", "do not use this cache")
+        (into / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(repo.cache.local.oid_to_path(digest), into / path)
+    return True
+
+
+def _address(pointer: bytes) -> HashInfo | None:
     from dvc_data.hashfile.hash_info import HashInfo
-    from dvc_data.hashfile.tree import Tree
 
     found = re.search(rb"md5: ([0-9a-f]{32}\.dir)", pointer)
+    return HashInfo("md5", found[1].decode()) if found else None
+
+
+def _files(repo: Repo, pointer: bytes) -> dict[PurePosixPath, str] | None:
+    """The files of the folder with their addresses; None where the cache does not have the list."""
+    from dvc_data.hashfile import load
+    from dvc_data.hashfile.tree import Tree
+
+    address = _address(pointer)
     try:
-        tree = load(repo.cache.local, HashInfo("md5", found[1].decode())) if found else None
+        tree = load(repo.cache.local, address) if address else None
     except FileNotFoundError:
-        return False
-    return isinstance(tree, Tree) and all(repo.cache.local.exists(entry.value) for _, _, entry in tree)
+        return None
+    return {PurePosixPath(*key): entry.value for key, _, entry in tree} if isinstance(tree, Tree) else None
 
 
 @contextmanager

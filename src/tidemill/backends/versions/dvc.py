@@ -6,7 +6,7 @@ Everything is as plain DVC expects it: `dvc pull`, and `git checkout TAG && dvc 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from tidemill.backends.versions._git import Git
 from tidemill.backends.versions._intent import Intent, Journal
-from tidemill.backends.versions._repository import clear_rwlock, is_cached, open_repository, site_cache
+from tidemill.backends.versions._repository import clear_rwlock, copy_out, is_cached, open_repository, site_cache
 from tidemill.dataset.read import RECORD, open_dataset, parse_record
 from tidemill.dataset.write import record_bytes
 from tidemill.domain.dataset import DatasetVersion, Version
@@ -86,8 +86,11 @@ class DvcStore:
             for tag, owner in names.items()
         }
         contents = self._git.contents(list(objects))
-        found = [parse_record(content, f"the record of {objects[key]}") for key, content in contents.items()]
-        return sorted(found, key=lambda version: (version.name, Version.parse(version.version)))
+        found = {
+            objects[key]: parse_record(content, f"the record of {objects[key]}") for key, content in contents.items()
+        }
+        ours = [version for tag, version in found.items() if version.tag == tag]  # the user may have tags of that form
+        return sorted(ours, key=lambda version: (version.name, Version.parse(version.version)))
 
     def checkout(self, name: str, version: str) -> Path:
         """The folder of a version, its digests verified: the working folder, or a copy from DVC's cache or remote.
@@ -232,31 +235,24 @@ class DvcStore:
         return final
 
     def _download(self, record: DatasetVersion, into: Path) -> None:
-        from dvc.fs import DVCFileSystem
-        from dvc_data.index import DataIndexDirError
+        with self._repo("reading its cache") as repo:
+            if not copy_out(repo, self._pointers([record])[0], into):
+                raise StateError(f"the data of {record.tag} is not on this machine", "get it:  tidemill data pull")
 
-        source = f"{self._prefix}{self._relative(self.data / record.name)}"
-        with self._repo("reading its cache", rev=f"refs/tags/{record.tag}") as repo:
-            try:
-                files = DVCFileSystem(repo=repo)
-                for file in (RECORD, *(shard.path for split in record.splits for shard in split.shards)):
-                    (into / file).parent.mkdir(parents=True, exist_ok=True)
-                    files.get_file(f"{source}/{file}", str(into / file))
-            except (FileNotFoundError, DataIndexDirError):
-                raise StateError(
-                    f"the data of {record.tag} is not on this machine", "get it:  tidemill data pull"
-                ) from None
+    def _pointers(self, versions: Sequence[DatasetVersion]) -> list[bytes]:
+        """The content of each version's .dvc file, as its tag has it."""
+        names = [f"refs/tags/{v.tag}:{self._prefix}{self._relative(self.data / v.name)}.dvc" for v in versions]
+        contents = self._git.contents(names)
+        return [contents.get(name, b"") for name in names]
 
     def _absent(self, repo: Repo) -> list[DatasetVersion]:
         """The versions that DVC's cache does not have whole."""
-        versions = {
-            f"refs/tags/{v.tag}:{self._prefix}{self._relative(self.data / v.name)}.dvc": v for v in self.versions()
-        }
-        pointers = self._git.contents(list(versions))
-        return [version for name, version in versions.items() if not is_cached(repo, pointers.get(name, b""))]
+        versions = self.versions()
+        pointers = self._pointers(versions)
+        return [version for version, pointer in zip(versions, pointers, strict=True) if not is_cached(repo, pointer)]
 
-    def _repo(self, doing: str, rev: str | None = None) -> AbstractContextManager[Repo]:
-        return open_repository(self.root, self.state / "cache" / "dvc", doing, rev)
+    def _repo(self, doing: str) -> AbstractContextManager[Repo]:
+        return open_repository(self.root, self.state / "cache" / "dvc", doing)
 
     def _check_remote(self, repo: Repo) -> None:
         if not repo.config["core"].get("remote"):
