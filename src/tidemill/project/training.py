@@ -102,7 +102,8 @@ def _run(
         run, model = train(begun, settings, data, family=family, runs=runs, report=report, workdir=workdir)
         report.progress(0, 1, "evaluating")
         examples = data.examples("test")
-        scored = score_inputs(model, _preprocessor(model, workdir), examples.inputs)
+        prepare = _preprocessor(model, workdir).prepare
+        scored = score_inputs(lambda part: model.score(prepare(part)), examples.inputs)
         evaluation = evaluate(model.signature, scored, examples)
         write_evaluation(evaluation, workdir / "evaluation")
         tested = {f"test_{name}": value for name, value in evaluation.metrics.items()}
@@ -128,7 +129,7 @@ def evaluate_model(layout: Layout, model: str, *, name: str | None = None, versi
     By default the data set that it was trained on, in its latest version. Raises NotFoundError and DataError.
     """
     from tidemill.project import models
-    from tidemill.stages.evaluate import evaluate
+    from tidemill.stages.evaluate import evaluate, score_inputs
 
     limit_threads()
     predictor = models.open_predictor(layout, models.resolve(layout, model))
@@ -140,7 +141,7 @@ def evaluate_model(layout: Layout, model: str, *, name: str | None = None, versi
             "name data of the same kind with --data",
         )
     examples = data.examples("test")
-    return evaluate(predictor.bundle.signature, predictor.score(examples.inputs), examples)
+    return evaluate(predictor.bundle.signature, score_inputs(predictor.score, examples.inputs), examples)
 
 
 @contextmanager

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,10 +18,9 @@ from tidemill.ports import Scored
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tidemill.bundle.preprocess import Preprocessor
     from tidemill.dataset.read import Examples
     from tidemill.domain.bundle import Signature
-    from tidemill.ports import Feed, Raw
+    from tidemill.ports import Raw
 
 _PART = 4096  # rows
 _PICTURED = 60  # classes: more make a picture nobody can read
@@ -70,15 +69,9 @@ def evaluate(signature: Signature, scored: Scored, examples: Examples) -> Evalua
     return _classification(signature.labels, scored.scores.astype(np.float64), truth)
 
 
-class Scorer(Protocol):
-    """What answers prepared inputs: a source model, or a session of an exported one."""
-
-    def score(self, feed: Feed) -> Scored: ...
-
-
-def score_inputs(model: Scorer, preprocessor: Preprocessor, inputs: Sequence[Raw]) -> Scored:
+def score_inputs(answer: Callable[[Sequence[Raw]], Scored], inputs: Sequence[Raw]) -> Scored:
     """The answers to raw `inputs`, in their order; a few thousand at a time, so that memory does not grow with them."""
-    parts = [model.score(preprocessor.prepare(inputs[start : start + _PART])) for start in range(0, len(inputs), _PART)]
+    parts = [answer(inputs[start : start + _PART]) for start in range(0, len(inputs), _PART)]
     if not parts:
         raise DataError("there are no rows to score", "add a version whose test split has rows")
     return Scored(np.concatenate([part.scores for part in parts]), np.concatenate([part.embedding for part in parts]))
