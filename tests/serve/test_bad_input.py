@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from tidemill.domain.prediction import new_prediction_id
+from tidemill.errors import BusyError
 
 from .bundles import ROW, picture
-from .conftest import App
+from .conftest import App, Start
 
 JSON = {"content-type": "application/json"}
 FORM = {"content-type": "multipart/form-data; boundary=x"}
@@ -197,3 +198,45 @@ def test_bad_feedback(apps: dict[str, App], body: Any, status: int, said: str) -
 
     assert answer.status_code == status
     assert said in answer.json()["error"]["message"]
+
+
+def test_large_bodies_together_are_bounded(apps: dict[str, App], monkeypatch: pytest.MonkeyPatch) -> None:
+    from tidemill.serve import limits
+
+    monkeypatch.setattr(limits, "MAX_HELD", 1000)
+
+    async def pieces(size: int) -> Any:
+        for _ in range(size):
+            yield b" " * 100
+
+    path = "/v1/models/sizes:predict"
+    assert apps["tab"].post(path, content=pieces(9)).status_code == 400
+    refused = apps["tab"].post(path, content=pieces(20))
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    assert apps["tab"].post(path, content=pieces(9)).status_code == 400  # what was refused is held no longer
+
+
+def test_a_full_queue_says_when_to_come_again(made: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    import asyncio
+    import time
+
+    from tidemill.serve import batching
+
+    monkeypatch.setattr(batching, "WAITING_ROWS", 40)
+    app = start(made / "reg")
+
+    async def flood() -> list[Any]:
+        submitted, refused = [], []
+        for _ in range(30):  # the worker has no time to take any: this coroutine does not wait
+            try:
+                submitted.append(app.service.engine.submit(inputs=[ROW] * 8, received=time.perf_counter()))
+            except BusyError as error:
+                refused.append(error)
+        return [*await asyncio.gather(*submitted), *refused]
+
+    outcomes = app.call(flood)
+
+    refused = [each for each in outcomes if isinstance(each, BusyError)]
+    assert refused
+    assert app.logged().num_rows == 8 * (30 - len(refused))
+    assert app.predict([ROW]).status_code == 200

@@ -103,12 +103,15 @@ class RunningServer:
                 pipe.close()
         return code
 
-    def wait_until_ready(self, path: Path) -> None:
-        """Wait for the server's file. Raises TidemillError with what the server said when it dies."""
+    def wait_until_ready(self, path: Path, since: datetime) -> None:
+        """Wait for the server's file, written after `since`: there may be one of a dead process with the same id.
+
+        Raises TidemillError with what the server said when it dies.
+        """
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             record = _read(path)
-            if record is not None:
+            if record is not None and record.started >= since:
                 self.url = record.url
                 return
             if self._process.poll() is not None:
@@ -137,6 +140,7 @@ def start_server(layout: Layout, model_text: str, *, port: int = 0) -> RunningSe
     Raises TidemillError with the server's own words when it does not get there.
     """
     command = [sys.executable, "-m", "tidemill", "serve", model_text, "--port", str(port), "--until-stdin-closes"]
+    began = now()
     process = subprocess.Popen(
         command,
         cwd=layout.root,
@@ -149,7 +153,7 @@ def start_server(layout: Layout, model_text: str, *, port: int = 0) -> RunningSe
     )
     server = RunningServer(process)
     try:
-        server.wait_until_ready(layout.servers / f"{process.pid}.json")
+        server.wait_until_ready(layout.servers / f"{process.pid}.json", began)
     except BaseException:
         server.stop()
         raise
@@ -166,22 +170,15 @@ def _read(path: Path) -> ServerRecord | None:
 def _is_server(pid: int) -> bool:
     """Whether a process with this id lives and is a Tidemill server, not a later process with its number."""
     try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except FileNotFoundError:
-        return Path("/proc/self").exists() is False and _lives(pid)
-    except OSError:
-        return False
-    return b"serve" in command.split(b"\0")
-
-
-def _lives(pid: int) -> bool:
-    try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
-    return True
+        pass
+    try:
+        return b"serve" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:  # where there is no /proc, that it lives must do
+        return not Path("/proc").is_dir()
 
 
 def _first_error(said: str) -> str:

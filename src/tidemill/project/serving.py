@@ -124,28 +124,30 @@ def _run(
 
 
 def find_source(layout: Layout | None, text: str) -> Source:
-    """What `text` names. Raises NotFoundError, listing the nearest names."""
-    path = Path(text)
-    if (path / "bundle.json").is_file():
-        return Source(path.resolve(), None, 0, None, None)
+    """What `text` names. Raises NotFoundError, listing the nearest names.
+
+    An alias that is published is read from its manifest: the registry may be away.
+    """
+    from tidemill.project.registry import is_bundle, parse_model, resolve
+
+    if is_bundle(text):
+        return Source(Path(text).resolve(), None, 0, None, None)
     if layout is None:
         raise NotFoundError(
-            f"there is no bundle at {text!r}, and this is no Tidemill project",
+            f"there is no bundle at {text[:80]!r}, and this is no Tidemill project",
             "give the directory of a bundle, or change to a project:  name@alias or name/version",
         )
-    name, at, alias = text.partition("@")
-    if at:
+    named = parse_model(text)
+    manifest = layout.serving / named.name / f"{named.alias}.json" if named.alias else None
+    if manifest is not None and manifest.is_file():
         from tidemill.serve.swap import read_manifest
 
-        manifest = layout.serving / name / f"{alias}.json"
-        if manifest.is_file() and manifest.resolve().is_relative_to(layout.serving.resolve()):
-            deployment, directory = read_manifest(manifest)
-            return Source(directory, name, deployment.version, deployment.bundle, manifest)
-    from tidemill.project.models import resolve
+        deployment, directory = read_manifest(manifest)
+        return Source(directory, deployment.name, deployment.version, deployment.bundle, manifest)
+    from tidemill.project.bundles import local_bundle
 
     version = resolve(layout, text)
-    manifest_path = layout.serving / version.name / f"{alias}.json" if at else None
-    return Source(layout.bundle(version.bundle), version.name, version.number, version.bundle, manifest_path)
+    return Source(local_bundle(layout, version), version.name, version.number, version.bundle, manifest)
 
 
 def _load(source: Source) -> ServedModel:

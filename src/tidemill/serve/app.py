@@ -79,6 +79,7 @@ class Guard:
                 retry = ((b"retry-after", str(failure.retry_after).encode()),) if failure.retry_after else ()
                 await send_json(named, failure.status, render(failure, scope["path"]), retry)
         finally:
+            self._service.bodies.release(scope)
             meters.in_flight.dec()
             meters.answered(status)
             if self._access_log:

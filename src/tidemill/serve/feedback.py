@@ -16,7 +16,6 @@ from tidemill.domain.record import now
 from tidemill.errors import InputError, NotFoundError, nearest
 from tidemill.serve.http import send_json
 from tidemill.serve.inputs import parse_json
-from tidemill.serve.limits import read_body
 from tidemill.serve.service import Service
 
 MAX_LABELS = 10_000
@@ -38,7 +37,7 @@ class TakeFeedback:
         self._lock = asyncio.Lock()  # the journal is read by one at a time
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        labels = read_labels(parse_json(await read_body(scope, receive)), self._service.model.signature)
+        labels = read_labels(parse_json(await self._service.bodies.read(scope, receive)), self._service.model.signature)
         async with self._lock:
             written = await asyncio.to_thread(self._take, labels)
         self._service.meters.feedback.inc(written)

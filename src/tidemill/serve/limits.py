@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 from starlette.types import Receive, Scope
 
-from tidemill.errors import ConfigError
+from tidemill.errors import BusyError, ConfigError
 from tidemill.serve.failure import ClientGone, refusal
 
 MAX_BODY = 32 << 20  # bytes
+MAX_HELD = 256 << 20
 BODY_SECONDS = 30.0
+_HELD = "tidemill.held"
 _LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _OPEN = frozenset({"/v2/health/live", "/v2/health/ready", "/docs"})  # a probe has no token, and they tell nothing
 
@@ -68,36 +70,55 @@ def header(scope: Scope, name: bytes) -> str:
     return ""
 
 
-async def read_body(scope: Scope, receive: Receive) -> bytes:
-    """The whole body. Raises InputError: 413 when it is too large, 408 when it comes too slowly."""
-    length = header(scope, b"content-length")
-    if length.isdigit() and int(length) > MAX_BODY:
-        raise _too_large()
+class Bodies:
+    """Reads the bodies of requests. All that are held at one time have MAX_HELD bytes at most."""
+
+    def __init__(self) -> None:
+        self._held = 0
+
+    async def read(self, scope: Scope, receive: Receive) -> bytes:
+        """The whole body, which counts as held until `release`.
+
+        Raises InputError: 413 when it is too large, 408 when it comes too slowly; BusyError when too much is held.
+        """
+        length = header(scope, b"content-length")
+        if length.isdigit() and int(length) > MAX_BODY:
+            raise _too_large()
+        body, more = await _piece(receive)
+        if not more:
+            return body
+        scope[_HELD] = 0
+        self._hold(scope, len(body))
+        pieces = [body]
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                while more:
+                    piece, more = await _piece(receive)
+                    pieces.append(piece)
+                    self._hold(scope, len(piece))
+        except TimeoutError:
+            raise refusal(408, f"the body took longer than {BODY_SECONDS:.0f} s", "send it faster, or less") from None
+        return b"".join(pieces)
+
+    def release(self, scope: Scope) -> None:
+        """The request with `scope` was answered."""
+        self._held -= scope.pop(_HELD, 0)
+
+    def _hold(self, scope: Scope, size: int) -> None:
+        scope[_HELD] += size
+        self._held += size
+        if scope[_HELD] > MAX_BODY:
+            raise _too_large()
+        if self._held > MAX_HELD:
+            raise BusyError("too many large requests at a time", "try again in a second")
+
+
+async def _piece(receive: Receive) -> tuple[bytes, bool]:
+    """The next piece of a body, and whether more follows."""
     message = await receive()
     if message["type"] == "http.disconnect":
         raise ClientGone
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body"):
-        return body
-    return await _read_rest(body, receive)
-
-
-async def _read_rest(body: bytes, receive: Receive) -> bytes:
-    pieces, size = [body], len(body)
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGone
-                pieces.append(message.get("body", b""))
-                size += len(pieces[-1])
-                if size > MAX_BODY:
-                    raise _too_large()
-                if not message.get("more_body"):
-                    return b"".join(pieces)
-    except TimeoutError:
-        raise refusal(408, f"the body took longer than {BODY_SECONDS:.0f} s", "send it faster, or less") from None
+    return message.get("body", b""), bool(message.get("more_body"))
 
 
 def _too_large() -> Exception:

@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,7 +28,6 @@ from tidemill.serve.swap import Load, Watcher
 if TYPE_CHECKING:
     from tidemill.ports import PredictionSink
 
-_SWITCH_SECONDS = 0.001  # how soon the model's thread and the event loop's take turns; Python's default is 0.005
 _IDLE_SECONDS = 75  # longer than the pools of common clients keep a connection, so that they close first
 _PARTING_SECONDS = 0.4
 _DRAIN_SECONDS = 30
@@ -92,7 +90,6 @@ def run_server(
                 watcher.close()
             await service.drain()
 
-    sys.setswitchinterval(_SWITCH_SECONDS)
     config = _config(None)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(main())
@@ -120,7 +117,8 @@ class _Server(uvicorn.Server):
         self._service.draining = True
         for server in self.servers:
             server.close()
-        asyncio.get_running_loop().call_later(_PARTING_SECONDS, setattr, self, "should_exit", True)
+        moment = _PARTING_SECONDS if self.server_state.connections else 0
+        asyncio.get_running_loop().call_later(moment, setattr, self, "should_exit", True)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

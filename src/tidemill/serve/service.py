@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tidemill.journal.read import Journal
 from tidemill.serve.batching import Engine
 from tidemill.serve.failure import unknown_model
+from tidemill.serve.limits import Bodies
 from tidemill.serve.metrics import Meters
 from tidemill.serve.model import ServedModel
 
@@ -25,6 +26,7 @@ class Service:
     def __init__(self, model: ServedModel, sink: PredictionSink, journal: Journal) -> None:
         self.sink = sink
         self.journal = journal
+        self.bodies = Bodies()
         self.meters = Meters()
         self.refusal: str | None = None
         self.draining = False  # asked to stop: connections are closed after their next answer

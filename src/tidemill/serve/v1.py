@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from tidemill.serve.batching import Answer
 from tidemill.serve.http import send_json
 from tidemill.serve.inputs import read_inputs
-from tidemill.serve.limits import header, read_body
+from tidemill.serve.limits import header
 from tidemill.serve.service import Service
 
 
@@ -25,7 +25,7 @@ class Predict:
         received = time.perf_counter()
         service = self._service
         service.check_name(scope["path_params"]["name"])
-        body = await read_body(scope, receive)
+        body = await service.bodies.read(scope, receive)
         inputs = read_inputs(service.model.signature.task, header(scope, b"content-type"), body)
         answer = await service.engine.submit(inputs=inputs, received=received)
         await send_json(send, 200, orjson.dumps(render(answer), option=orjson.OPT_SERIALIZE_NUMPY))

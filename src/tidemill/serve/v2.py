@@ -17,7 +17,6 @@ from tidemill.errors import InputError, nearest
 from tidemill.serve.batching import Answer
 from tidemill.serve.http import send_json
 from tidemill.serve.inputs import parse_json
-from tidemill.serve.limits import read_body
 from tidemill.serve.service import Service
 from tidemill.serve.tensors import DATATYPES, RAW_INPUT, read_tensors
 
@@ -72,7 +71,7 @@ class Infer:
         service = self._service
         asked = scope["path_params"]
         service.check_name(asked["name"], asked.get("version"))
-        document = parse_json(await read_body(scope, receive))
+        document = parse_json(await service.bodies.read(scope, receive))
         service.check_name(asked["name"], asked.get("version"))  # a long body may have outlived a version
         given = read_tensors(service.model.signature, document)
         wanted = _wanted(document)
