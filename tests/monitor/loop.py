@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import atexit
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Sequence
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 
@@ -87,8 +89,12 @@ def _built() -> tuple[Path, tuple[str, ...]]:
 def copied(into: Path) -> tuple[Layout, tuple[str, ...]]:
     """The project, in a folder of the test's own, and the ids of its answers: 60 asters, 60 beeches, 60 cedars."""
     root, ids = _built()
-    shutil.copytree(root, into / NAME, symlinks=True)
-    return Layout((into / NAME).resolve()), ids
+    layout = Layout((into / NAME).resolve())
+    shutil.copytree(root, layout.root, symlinks=True)
+    with closing(sqlite3.connect(layout.database)) as database:  # MLflow keeps the place of artefacts as a whole path
+        database.execute("UPDATE experiments SET artifact_location = ?", (str(layout.artifacts),))
+        database.commit()
+    return layout, ids
 
 
 def label_all(layout: Layout, ids: Sequence[str]) -> None:
