@@ -135,4 +135,4 @@ class Client:
                 return
             answer = json.loads(content)
             row = answer["predictions"][0]
-            self.tally.replies.append(Reply(picture, row["id"], row["output"], int(answer["version"])))
+            self.tally.replies.append(Reply(picture, row["id"], row["class"], int(answer["version"])))

@@ -235,7 +235,12 @@ def _renew(story: Story) -> None:
     story.facts["data_after"] = _add(story, folder, "2.0.0").tag
     story.command(f"tidemill data diff {NAME}-v1.0.0 {NAME}-v2.0.0")
     change = data.diff(story.layout, f"{NAME}-v1.0.0", f"{NAME}-v2.0.0")
-    story.say(change.summary)
+    for split in change.splits:
+        came = [label for label, (before, after) in split.classes.items() if after and not before]
+        story.say(
+            f"{split.name:<5} {split.added} added, {split.removed} removed, {split.changed} changed"
+            + (f"; new classes {', '.join(came)}" if came else "")
+        )
     stop = threading.Event()
     traffic = threading.Thread(target=story.client.send_until, args=(story.pictures, stop), daemon=True)
     traffic.start()
