@@ -26,15 +26,15 @@ from .conftest import store
 from .load import Load
 
 
-def _until(url: str, wanted: str) -> dict[str, Any]:
-    """The readiness report, once it has the field `wanted`."""
+def _until(url: str, wanted: str, *, there: bool = True) -> dict[str, Any]:
+    """The readiness report, once it has the field `wanted`, or has it no longer."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         detail: dict[str, Any] = httpx.get(f"{url}/v2/health/ready").json()
-        if wanted in detail:
+        if (wanted in detail) is there:
             return detail
         time.sleep(0.05)
-    raise AssertionError(f"no {wanted} in {detail}")
+    raise AssertionError(f"{wanted} in {detail}: {not there}")
 
 
 def _denormalise(directory: Path) -> None:
@@ -91,6 +91,7 @@ def test_a_version_whose_golden_requests_fail_is_refused_and_the_old_one_stays(l
 def test_a_version_that_is_damaged_is_refused(layout: Layout, harm: str) -> None:
     with start_server(layout, "digits@champion") as server:
         manifest = layout.serving / "digits" / "champion.json"
+        first = manifest.read_bytes()
         second = store(layout, seed=2)
         publish(layout.serving.parent / "beside", second, 2)
         content = (layout.serving.parent / "beside" / "digits" / "champion.json").read_bytes()
@@ -107,8 +108,11 @@ def test_a_version_that_is_damaged_is_refused(layout: Layout, harm: str) -> None
         detail = _until(server.url, "refused")
 
         assert (detail["ready"], detail["version"]) == (True, 1)
+        assert str(layout.root) not in detail["refused"]
         answer = httpx.post(f"{server.url}/v1/models/digits:predict", files={"file": picture(1)})
         assert answer.json()["version"] == 1
+        write_atomic(manifest, first)
+        _until(server.url, "refused", there=False)
 
 
 def test_a_bundle_that_comes_late_is_tried_again(layout: Layout) -> None:

@@ -81,7 +81,8 @@ class Guard:
         finally:
             self._service.bodies.release(scope)
             meters.in_flight.dec()
-            meters.answered(status)
+            if status:
+                meters.answered(status)
             if self._access_log:
                 _write_line(scope, request_id, status, began)
 

@@ -42,15 +42,15 @@ def refusal(status: int, headline: str, remedy: str) -> InputError:
 def to_failure(error: BaseException, request_id: str) -> Failure:
     """`error` as the client may see it. What nobody foresaw is printed on standard error, with the request's id."""
     if isinstance(error, InputError):
-        return Failure(error.http_status, _without_paths(error.headline), _without_paths(error.remedy))
+        return Failure(error.http_status, without_paths(error.headline), without_paths(error.remedy))
     if isinstance(error, BusyError):
-        return Failure(error.http_status, _without_paths(error.headline), error.remedy, retry_after=1)
+        return Failure(error.http_status, without_paths(error.headline), error.remedy, retry_after=1)
     if isinstance(error, StorageError):
         _report(f"{error.headline}; {error.remedy}", request_id)
-        return Failure(error.http_status, _without_paths(error.headline), "the server's operator must act", 5)
+        return Failure(error.http_status, without_paths(error.headline), "the server's operator must act", 5)
     if isinstance(error, TidemillError):
         _report(f"{error.headline}; {error.remedy}", request_id)
-        return Failure(error.http_status, _without_paths(error.headline), _without_paths(error.remedy))
+        return Failure(error.http_status, without_paths(error.headline), without_paths(error.remedy))
     if isinstance(error, HTTPException):
         remedy = _HTTP_REMEDIES.get(error.status_code, "see /docs")
         return Failure(error.status_code, error.detail.lower(), remedy)
@@ -71,7 +71,8 @@ def unknown_model(asked: str, served: str) -> NotFoundError:
     return NotFoundError(f"no model {asked[:80]!r} is served here", f"this server answers for {served}")
 
 
-def _without_paths(text: str) -> str:
+def without_paths(text: str) -> str:
+    """`text` as a client may see it: places on this machine are nobody else's business."""
     return _PATH.sub("…", text)
 
 

@@ -28,7 +28,7 @@ class Service:
         self.journal = journal
         self.bodies = Bodies()
         self.meters = Meters()
-        self.refusal: str | None = None
+        self.refusal: str | None
         self.draining = False  # asked to stop: connections are closed after their next answer
         self._leaving: list[Engine] = []
         self.engine = self._start(model)
@@ -44,10 +44,10 @@ class Service:
         old.close()
         self._leaving = [engine for engine in (*self._leaving, old) if engine.alive]
 
-    def refuse(self, reason: str) -> None:
-        """Remember why a published version is not in service; the old one goes on."""
+    def refuse(self, reason: str | None) -> None:
+        """Remember why the published version is not in service while the old one goes on; None when it is."""
         self.refusal = reason
-        self.meters.refused.set(1)
+        self.meters.refused.set(reason is not None)
 
     def check_name(self, name: str, version: str | None = None) -> None:
         """Raises NotFoundError for any model but the one in service."""
@@ -73,7 +73,6 @@ class Service:
             await asyncio.to_thread(engine.join)
 
     def _start(self, model: ServedModel) -> Engine:
-        self.refusal = None
-        self.meters.refused.set(0)
+        self.refuse(None)
         self.meters.announce(model)
         return Engine(model, self.sink, self.meters)

@@ -13,6 +13,7 @@ from pathlib import Path
 from tidemill.domain.deployment import Deployment
 from tidemill.domain.record import from_plain
 from tidemill.errors import GateError, NotFoundError, StorageError, TidemillError
+from tidemill.serve.failure import without_paths
 from tidemill.serve.model import ServedModel
 from tidemill.serve.service import Service
 
@@ -78,6 +79,7 @@ class Watcher:
             named = f"{deployment.name}/{deployment.version}"
             serving = self._service.model
             if (deployment.version, deployment.bundle) == (serving.version, serving.digest):
+                self._tell(self._service.refuse, None)
                 return
             model = self._load(deployment, directory)
         except Exception as error:  # whatever is wrong with a new version, the old one goes on serving
@@ -90,7 +92,8 @@ class Watcher:
         if not isinstance(error, GateError):  # its answers will not change
             self._retry_at = time.monotonic() + _RETRY
         reason = error.headline if isinstance(error, TidemillError) else f"{type(error).__name__}: {error}"
-        self._tell(self._service.refuse, f"{named} is refused, {self._service.model.full_name} stays: {reason}")
+        stays = self._service.model.full_name
+        self._tell(self._service.refuse, f"{named} is refused, {stays} stays: {without_paths(reason)}")
         print(f"refused: {named}: {reason}", file=sys.stderr, flush=True)
 
     def _tell(self, call: Callable[..., None], *arguments: object) -> None:
