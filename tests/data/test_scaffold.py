@@ -46,6 +46,16 @@ def test_a_project_is_whole(tmp_path: Path, task: Task, sample: str, kind: Kind,
         assert (composed.data.image.height, composed.data.image.width, composed.data.image.mode) == (8, 8, "L")
 
 
+def test_the_digits_are_those_of_scikit_learn(tmp_path: Path) -> None:
+    from sklearn.datasets import load_digits
+
+    known, folder = load_digits(), samples.write_digits(tmp_path)
+    files = sorted(folder.rglob("*.png"), key=lambda file: file.stem)
+    assert [int(file.parent.name) for file in files] == known.target.tolist()
+    for file, image in zip(files[::100], known.images[::100], strict=True):
+        assert list(Image.open(file).tobytes()) == (image * (255 / 16)).round().astype(int).ravel().tolist()
+
+
 def test_examples_are_real_requests(tmp_path: Path) -> None:
     image = scaffold.init(tmp_path / "image", name="digits", task="image")
     seven = (image.root / "examples" / "seven.png").read_bytes()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tidemill.domain.dataset import SPLITS, Task
+from tidemill.errors import MissingExtraError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,18 +36,33 @@ def write_digits(folder: Path, *, withhold: Collection[str] = ()) -> Path:
     val, while test stays complete.
     """
     from PIL import Image
-    from sklearn.datasets import load_digits
 
-    digits = load_digits()
-    pixels = (digits.images * (255 / 16)).round().astype("uint8")
-    splits = _stratified(digits.target)
-    for number, (image, label, split) in enumerate(zip(pixels, digits.target.astype(str), splits, strict=True)):
+    images, labels = _digits()
+    pixels = (images * (255 / 16)).round().astype("uint8")
+    splits = _stratified(labels)
+    for number, (image, label, split) in enumerate(zip(pixels, labels.astype(str), splits, strict=True)):
         if label in withhold and split != "test":
             continue
         file = folder / str(split) / label / f"{number:04d}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(file)
     return folder
+
+
+def _digits() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Images [1797, 8, 8] in steps from 0 to 16, and their digits.
+
+    Read from the file that scikit-learn's `load_digits` reads: importing it would take longer than all else here.
+    """
+    import importlib.util
+
+    import numpy as np
+
+    found = importlib.util.find_spec("sklearn")
+    if found is None or found.origin is None:
+        raise MissingExtraError("the sample of handwritten digits", "train")
+    table = np.loadtxt(Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz", delimiter=",")
+    return table[:, :-1].reshape(-1, 8, 8), table[:, -1].astype(np.int64)
 
 
 def _stratified(labels: NDArray[np.int64]) -> NDArray[np.str_]:
