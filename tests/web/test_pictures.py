@@ -33,7 +33,7 @@ def quality(*values: float, share: bool = True) -> QualityView:
         QualityPoint(AT + timedelta(minutes=i), 1 + i // 2, (v, v - 0.02, v + 0.02), (v, v - 0.1, v + 0.1), 100, 20)
         for i, v in enumerate(values)
     )
-    return QualityView("accuracy" if share else "rmse", share, "CBPE", points, 0.9, (Change(AT, 2),))
+    return QualityView("accuracy" if share else "rmse", share, "CBPE", points, {1: 0.7, 2: 0.9}, (Change(AT, 2, 0.98),))
 
 
 @pytest.mark.parametrize(
@@ -65,9 +65,11 @@ def test_a_chart_keeps_everything_inside_its_box() -> None:
         assert drawn.left <= mark.x <= drawn.width
         assert 0 <= mark.high <= mark.y <= mark.low <= drawn.bottom
     assert len(drawn.segments) == 2, "a line for each version"
-    assert drawn.limit is not None
-    assert drawn.limit.text == "limit 90"
+    assert [limit.text for limit in drawn.limits] == ["limit 70", "limit 90"]
+    assert drawn.limits[0].right == drawn.limits[1].left, "each holds while its version serves"
     assert drawn.takeovers[0].text == "/2 takes over"
+    assert drawn.takeovers[0].tested is not None
+    assert drawn.takeovers[0].tested.y == drawn.estimates[-1].y, "both are 98 %"
 
 
 def test_one_report_is_a_point_with_its_interval() -> None:

@@ -73,8 +73,10 @@ def test_quality_holds_estimate_labels_limit_and_change(mill: Mill) -> None:
     assert quality is not None
     assert [point.estimated[0] for point in quality.points if point.estimated] == [0.85, 0.98]
     assert [point.labelled[0] for point in quality.points if point.labelled] == pytest.approx([0.84, 0.97])
-    assert (quality.limit, quality.share, quality.method) == (0.92, True, "CBPE")
-    assert [change.version for change in quality.changes] == [2], "the first promotion came before the first report"
+    assert (quality.limits, quality.share, quality.method) == ({1: 0.92}, True, "CBPE")
+    assert [(change.version, change.tested) for change in quality.changes] == [(2, 0.986)], (
+        "the first promotion came before the first report"
+    )
 
 
 def test_evidence_is_that_of_the_last_promotion(mill: Mill) -> None:

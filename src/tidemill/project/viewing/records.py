@@ -132,21 +132,25 @@ class QualityPoint:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A version that took over at `at`."""
+    """A version that took over at `at`. `tested` is its quality on the test split, when its evidence says."""
 
     at: datetime
     version: int
+    tested: float | None
 
 
 @dataclass(frozen=True, slots=True)
 class QualityView:
-    """Quality over time, oldest first. `share` says that the metric is one (accuracy), to be shown in percent."""
+    """Quality over time, oldest first. `share` says that the metric is one (accuracy), to be shown in percent.
+
+    `limits` holds, by version, the worst quality that calls for nothing.
+    """
 
     metric: str
     share: bool
     method: str
     points: tuple[QualityPoint, ...]
-    limit: float | None
+    limits: Mapping[int, float]
     changes: tuple[Change, ...]
 
 

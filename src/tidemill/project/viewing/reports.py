@@ -64,22 +64,33 @@ def has_page(layout: Layout, id: str) -> bool:
 def quality(
     found: Sequence[DriftReport], decisions: Sequence[RetrainDecision], promoted: Sequence[Event]
 ) -> QualityView | None:
-    """Quality over the reports `found`. The limit is the one that the newest decision went by."""
+    """Quality over the reports `found`. A version's limit is the one that the newest decision on it went by."""
     if not found:
         return None
     metric = found[-1].baseline.metric
-    limits = [decision.evidence["limit"] for decision in decisions if "limit" in decision.evidence]
+    versions = {report.id: report.window.version for report in found}
+    limits = {
+        versions[decision.report]: decision.evidence["limit"]
+        for decision in decisions
+        if decision.report in versions and "limit" in decision.evidence
+    }
     first = found[0].at
-    changes = [Change(event.at, int(event.payload["version"])) for event in promoted if event.at > first]
+    changes = [_change(event, metric) for event in promoted if event.at > first]
     estimates = [report.estimated for report in found if report.estimated]
     return QualityView(
         metric=metric,
         share=metric == "accuracy",
         method=estimates[-1].method if estimates else "",
         points=tuple(_point(report) for report in found if report.baseline.metric == metric),
-        limit=limits[-1] if limits else None,
+        limits=limits,
         changes=tuple(changes),
     )
+
+
+def _change(event: Event, metric: str) -> Change:
+    evidence = event.payload.get("evidence") or {}
+    tested = evidence.get("challenger") if evidence.get("metric") == metric else None
+    return Change(event.at, int(event.payload["version"]), tested)
 
 
 def _point(report: DriftReport) -> QualityPoint:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from tidemill.project.viewing.records import QualityPoint, QualityView
+from tidemill.project.viewing.records import Change, QualityPoint, QualityView
 from tidemill.web import formats
 
 LEFT, TOP, BOTTOM = 50.0, 16.0, 34.0
@@ -39,12 +39,23 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """The worst quality of one version that calls for nothing, from `left` to `right`."""
+
+    left: float
+    right: float
+    y: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Takeover:
-    """A version that took over, as an upright line."""
+    """A version that took over, as an upright line; `tested` marks its quality on the test split."""
 
     x: float
     text: str
     anchor: str
+    tested: Mark | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +71,7 @@ class Chart:
     segments: tuple[tuple[str, str], ...]
     estimates: tuple[Mark, ...]
     labelled: tuple[Mark, ...]
-    limit: Tick | None
+    limits: tuple[Limit, ...]
     takeovers: tuple[Takeover, ...]
     spoken: str
 
@@ -73,8 +84,8 @@ class _Scale:
         self.first, self.last = min(times), max(times)
         self.width, self.height = width, height
         values = [value for point in view.points for value in (*(point.estimated or ()), *(point.labelled or ()))]
-        if view.limit is not None:
-            values.append(view.limit)
+        values += [change.tested for change in view.changes if change.tested is not None]
+        values += view.limits.values()
         self.low, self.high, self.step = _range(values, view.share)
 
     def x(self, at: datetime) -> float:
@@ -106,7 +117,7 @@ def chart(view: QualityView, width: float, height: float = 230.0) -> Chart:
             for point in group
         ),
         labelled=tuple(_mark(scale, view, point, labelled=True) for point in view.points if point.labelled),
-        limit=_limit(scale, view),
+        limits=_limits(scale, view),
         takeovers=_takeovers(scale, view),
         spoken=_spoken(view),
     )
@@ -173,22 +184,37 @@ def _mark(scale: _Scale, view: QualityView, point: QualityPoint, *, labelled: bo
         f"{formats.clock(point.at)}, version {point.version}: {said} {formats.measure(value, view.share)} "
         f"[{formats.measure(low, view.share)}, {formats.measure(high, view.share)}]"
     )
-    return Mark(scale.x(point.at), scale.y(value), scale.y(low), scale.y(high), title)
+    aside = 7 if labelled and point.estimated else 0  # or the one would hide the other
+    return Mark(scale.x(point.at) + aside, scale.y(value), scale.y(low), scale.y(high), title)
 
 
-def _limit(scale: _Scale, view: QualityView) -> Tick | None:
-    if view.limit is None:
-        return None
-    return Tick(scale.y(view.limit), f"limit {100 * view.limit:.3g}" if view.share else f"limit {view.limit:.3g}")
+def _limits(scale: _Scale, view: QualityView) -> tuple[Limit, ...]:
+    """Each version's limit, from when it took over until the next one did."""
+    found = []
+    for version, value in view.limits.items():
+        begin = max((change.at for change in view.changes if change.version == version), default=None)
+        ends = [change.at for change in view.changes if change.version != version and (not begin or change.at > begin)]
+        left = LEFT if begin is None else scale.x(begin)
+        right = scale.x(min(ends)) if ends else scale.width - 8
+        text = f"limit {100 * value:.3g}" if view.share else f"limit {value:.3g}"
+        found.append(Limit(left, right, scale.y(value), text))
+    return tuple(found)
 
 
 def _takeovers(scale: _Scale, view: QualityView) -> tuple[Takeover, ...]:
     found = []
     for change in view.changes:
         x = scale.x(change.at)
-        near_end = x > scale.width * 0.66
-        found.append(Takeover(x, f"/{change.version} takes over", "end" if near_end else "start"))
+        anchor = "end" if x > scale.width * 0.66 else "start"
+        tested = None if change.tested is None else _tested(scale, view, change, change.tested)
+        found.append(Takeover(x, f"/{change.version} takes over", anchor, tested))
     return tuple(found)
+
+
+def _tested(scale: _Scale, view: QualityView, change: Change, value: float) -> Mark:
+    y = scale.y(value)
+    shown = formats.measure(value, view.share)
+    return Mark(scale.x(change.at), y, y, y, f"version {change.version} on the test split, when promoted: {shown}")
 
 
 def _spoken(view: QualityView) -> str:
@@ -198,6 +224,6 @@ def _spoken(view: QualityView) -> str:
         parts.append(f"last estimated {formats.measure(last.estimated[0], view.share)}")
     if last.labelled:
         parts.append(f"last by labels {formats.measure(last.labelled[0], view.share)}")
-    if view.limit is not None:
-        parts.append(f"limit {formats.measure(view.limit, view.share)}")
+    if last.version in view.limits:
+        parts.append(f"limit {formats.measure(view.limits[last.version], view.share)}")
     return ", ".join(parts)
