@@ -32,7 +32,7 @@ def test_eight_first_runs(fresh: Copier) -> None:
     ended = _at_once([("train", "model=linear", f"seed={seed}") for seed in range(8)], project)
     assert [code for code, _ in ended] == [0] * 8, [said for code, said in ended if code]
     versions = json.loads(tidemill("models", "list", "--json", cwd=project).out)
-    assert sorted(version["number"] for version in versions) == list(range(1, 9))
+    assert sorted(version["version"] for version in versions) == list(range(1, 9))
     assert tidemill("models", "verify", cwd=project).code == 0
 
 
