@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import signal
 import socket
@@ -107,6 +108,32 @@ def test_a_stop_under_load_answers_all_that_was_asked(layout: Layout) -> None:
     assert load.failed == []
     logged = Journal(layout.log).predictions()["id"].to_pylist()
     assert sorted(logged) == sorted(load.answered)
+
+
+def test_a_client_that_is_idle_while_the_server_stops_is_answered_once_more(layout: Layout) -> None:
+    with start_server(layout, "digits@champion") as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        connection = http.client.HTTPConnection(host, int(port), timeout=30)
+        connection.request("GET", "/v2/health/ready")
+        assert connection.getresponse().read().startswith(b'{"ready":true')
+        os.kill(server.pid, signal.SIGTERM)
+        while _listens(host, int(port)):
+            time.sleep(0.01)
+
+        connection.request("POST", "/v1/models/digits:predict", picture(1), {"Content-Type": "image/png"})
+        answer = connection.getresponse()
+
+        assert (answer.status, answer.getheader("Connection")) == (200, "close")
+        connection.close()
+        assert server.stop() == 0
+
+
+def _listens(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=5).close()
+    except OSError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize(
