@@ -113,6 +113,16 @@ def test_mmd_is_the_formula_of_the_paper() -> None:
     assert found == pytest.approx([expected], rel=1e-5)
 
 
+def test_a_p_value_is_never_zero_and_counts_the_observed_division() -> None:
+    """Phipson and Smyth 2010: (1 + exceeded) / (1 + drawn); here nothing exceeds, until 4 / level are drawn."""
+
+    def statistic(member: NDArray[np.bool_]) -> NDArray[np.float64]:
+        return np.full(member.shape[1], 1.0 if member.shape[1] == 1 else 0.0)
+
+    found = permutation_test(statistic, 10, 10, level=0.001, rng=np.random.default_rng(0))
+    assert found == (1.0, 1 / 4001)
+
+
 def test_stopping_early_changes_no_verdict() -> None:
     """With a statistic that knows nothing of the rows, p is about the share of values above the observed one."""
     values = np.random.default_rng(0).random(100_000)

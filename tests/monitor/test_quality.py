@@ -38,17 +38,20 @@ def test_calibrated_confidence_is_the_reference_accuracy_on_average() -> None:
 
 
 def test_the_estimate_covers_what_labels_will_show() -> None:
-    """Covariate shift, an overconfident model, 360 reference rows: 95 % intervals, 60 windows, at least 52 hits."""
+    """Covariate shift, an overconfident model, 360 reference rows: 95 % intervals, 60 windows, at least 52 hits.
+
+    Windows of 100 rows, so that an interval without the labels' own variance would fail.
+    """
     rng = np.random.default_rng(1)
     hits, errors = 0, []
     for seed in range(60):
-        known, asked = rng.normal(2, 2, 360), rng.normal(1.2, 2, 500)
+        known, asked = rng.normal(2, 2, 360), rng.normal(1.2, 2, 100)
         right, later = (rng.random(len(x)) < sigmoid(0.3 + 0.5 * x) for x in (known, asked))
         found = estimated_accuracy(sigmoid(known), right, sigmoid(asked), seed=seed)
         hits += found.low <= later.mean() <= found.high
         errors.append(found.value - later.mean())
     assert hits >= 52
-    assert abs(np.mean(errors)) < 0.015
+    assert abs(np.mean(errors)) < 0.02
 
 
 @pytest.mark.parametrize("right", [True, False])

@@ -8,13 +8,17 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from tests.monitor import loop
+from tidemill.backends.sinks.parquet import ParquetSink
 from tidemill.cli.commands.trace import command
+from tidemill.domain.prediction import new_prediction_id
+from tidemill.domain.record import now
 from tidemill.errors import InputError, NotFoundError
 from tidemill.project import data, models, serving, tracing, watching
 from tidemill.project.layout import Layout
@@ -93,6 +97,20 @@ def alter_spec(layout: Layout, change: Callable[[dict[str, object]], None]) -> N
     plain = json.loads(path.read_bytes())
     change(plain)
     path.write_text(json.dumps(plain))
+
+
+def test_a_logged_input_that_was_altered_or_not_kept(project: Project) -> None:
+    layout, ids = project
+    known = serving.log(layout).find(ids[0])
+    altered = replace(known, id=new_prediction_id(), at=now(), input=b'{"x":9.0,"y":9.0}')
+    long = replace(known, id=new_prediction_id(), at=now(), input=None)
+    sink = ParquetSink(layout.log)
+    sink.append([altered, long])
+    sink.close()
+    assert broken(tracing.trace(layout, altered.id)) == ["prediction"]
+    found = tracing.trace(layout, long.id)
+    assert found.verified
+    assert (found.links[0].verified, found.links[0].reason) == (None, "the input was larger than the log keeps")
 
 
 def test_an_altered_model_file(project: Project) -> None:

@@ -9,7 +9,7 @@ from tidemill.domain.drift import DriftReport
 from tidemill.domain.record import from_plain, to_plain
 from tidemill.domain.registry import Event
 from tidemill.errors import StorageError
-from tidemill.files import staged_directory
+from tidemill.files import staged_directory, sweep_staging
 from tidemill.ports import Ledger
 from tidemill.project.layout import Layout
 
@@ -18,6 +18,7 @@ RECORD, PAGE = "report.json", "report.html"
 
 def keep(layout: Layout, ledger: Ledger, report: DriftReport, page: str) -> Digest:
     """Write `report` and its HTML `page`, then the ledger's line; the digest of report.json."""
+    sweep_staging(layout.staging)
     content = canonical_json(to_plain(report))
     digest = Digest.of_bytes(content)
     with staged_directory(layout.reports / report.id, staging=layout.staging) as folder:
