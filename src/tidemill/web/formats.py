@@ -22,10 +22,10 @@ def number(value: float | None) -> str:
 
 
 def measure(value: float | None, share: bool) -> str:
-    """A metric: in percent when it is a share."""
+    """A metric: in percent when it is a share, else with four significant digits."""
     if value is None or math.isnan(value):
         return "–"
-    return f"{100 * value:.1f} %" if share else number(value)
+    return f"{100 * value:.1f} %" if share else f"{value:,.4g}".replace("-", "−")
 
 
 def difference(value: float | None, share: bool) -> str:

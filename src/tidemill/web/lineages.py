@@ -46,7 +46,3 @@ class Lineages:
                 self._asked.discard(model)
         with self._lock:
             self._known[model] = (time.monotonic(), view)
-
-    def close(self) -> None:
-        """Let go of the thread; a walk that goes on is not waited for."""
-        self._pool.shutdown(wait=False, cancel_futures=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 
 from tidemill.domain.prediction import Feedback, Prediction
@@ -98,13 +99,20 @@ def _row(layout: Layout, frame: Frame, prediction: Prediction, labels: Mapping[s
         label=label,
         right=None if regression or label is None else label == prediction.output,
         latency_ms=prediction.latency_ms,
-        text="" if task == "image" else _text(prediction.input),
+        text="" if task == "image" else _asked(prediction.input, row=task == "tabular"),
         picture=task == "image" and prediction.input is not None,
     )
 
 
-def _text(content: bytes | None) -> str:
+def _asked(content: bytes | None, *, row: bool) -> str:
+    """A sentence as it is, a row as `column value · …`; both cut."""
     if content is None:
         return "(too long to be kept)"
-    text = content[: 4 * TEXT].decode("utf-8", "replace")
+    text = content.decode("utf-8", "replace")
+    try:
+        plain = json.loads(text) if row else None
+    except ValueError:
+        plain = None
+    if isinstance(plain, dict):
+        text = " · ".join(f"{name} {value}" for name, value in plain.items())
     return text if len(text) <= TEXT else text[:TEXT] + "…"

@@ -90,7 +90,7 @@ def main_metric(version: VersionView) -> str:
             return formats.measure(version.metrics[name], share=True)
     for name, value in version.metrics.items():
         if "rmse" in name:
-            return f"RMSE {formats.number(value)}"
+            return f"RMSE {formats.measure(value, share=False)}"
     return next((f"{name} {formats.number(value)}" for name, value in version.metrics.items()), "–")
 
 
