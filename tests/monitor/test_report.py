@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from tests.monitor.digits import SIGNATURE, START, answered, rows_of, span_of
+from tests.monitor.digits import PREPROCESSOR, SIGNATURE, START, answered, png, rows_of, span_of
 from tidemill.backends.detectors.dependence import DependenceDetector
 from tidemill.backends.detectors.mmd import MmdDetector
 from tidemill.backends.detectors.univariate import UnivariateDetector
@@ -19,6 +19,7 @@ from tidemill.domain.digest import Digest, canonical_json
 from tidemill.domain.drift import DriftReport
 from tidemill.domain.record import from_plain, to_plain
 from tidemill.stages.answered import AnsweredRows, answered_rows
+from tidemill.stages.inputs import MAX_DESCRIBED, describe
 from tidemill.stages.monitor import monitor
 from tidemill.stages.report_page import render, worst_first
 
@@ -143,3 +144,12 @@ def test_a_regression_over_a_table() -> None:
     assert report.labelled.rows == 299
     assert report.labelled.value == pytest.approx(2.0, abs=0.4)
     assert "rmse" in render(report, known, asked)
+
+
+def test_every_fifth_of_many_pictures_being_dark_is_seen() -> None:
+    """More pictures than are decoded, in a rhythm that even steps through them would miss."""
+    bright, dark = (png(np.full(64, level)) for level in (14.0, 2.0))
+    facts = describe(PREPROCESSOR, [dark if index % 5 == 1 else bright for index in range(MAX_DESCRIBED * 5 // 2)])
+    share = float((facts["brightness"] < 100).mean())
+    assert len(facts["brightness"]) == MAX_DESCRIBED
+    assert share == pytest.approx(0.2, abs=0.03)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tidemill.bundle.preprocess import Preprocessor
     from tidemill.ports import Raw
 
-MAX_DESCRIBED = 2000  # inputs that are decoded, spread evenly over all of them
+MAX_DESCRIBED = 2000  # inputs that are decoded, drawn at random: even steps could miss a client with a rhythm
 _BATCH = 256
 
 
@@ -27,7 +27,8 @@ def describe(preprocessor: Preprocessor, inputs: Sequence[Raw]) -> dict[str, NDA
     Raises ItemError for an input that cannot be prepared.
     """
     if len(inputs) > MAX_DESCRIBED:
-        inputs = [inputs[i] for i in np.linspace(0, len(inputs) - 1, MAX_DESCRIBED).astype(int)]
+        drawn = np.random.default_rng(0).choice(len(inputs), MAX_DESCRIBED, replace=False)
+        inputs = [inputs[i] for i in np.sort(drawn)]
     if not inputs:
         return {}
     preprocessing = preprocessor.preprocessing
