@@ -58,7 +58,7 @@ class SourceModel(Protocol):
     def score(self, feed: Feed) -> Scored: ...
 
     def save(self, directory: Path) -> None:
-        """Write the model natively, without pickle: safetensors, UBJSON, JSON, skops; for text also `tokenizer.json`."""
+        """Write the model natively, no pickle: safetensors, UBJSON, JSON, skops; for text also `tokenizer.json`."""
 
 
 class ModelFamily(Protocol):
@@ -158,7 +158,10 @@ class PredictionLog(Protocol):
 
 
 class Sample(NamedTuple):
-    """What a detector compares: rows of one model version. Arrays are [N, ...]; `columns` holds tabular inputs."""
+    """What a detector compares: rows of one model version. `scores` and `embedding` are [N, ...].
+
+    `columns` holds facts of the inputs that were kept, by name (a table's columns, a picture's brightness), each [M].
+    """
 
     scores: NDArray[np.float32]
     embedding: NDArray[np.float32]
