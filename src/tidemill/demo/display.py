@@ -34,7 +34,7 @@ class Display(Protocol):
 
     def progress(self, done: int, total: int, note: str) -> None: ...
 
-    def finish(self, step: int) -> None: ...
+    def finish(self, step: int, note: str) -> None: ...
 
     def close(self) -> None: ...
 
@@ -74,7 +74,8 @@ class PlainLog:
             self._noted = note
             self._print(f"      {note}: {done} of {total}")
 
-    def finish(self, step: int) -> None: ...
+    def finish(self, step: int, note: str) -> None:
+        self._print(f"    = {note}")
 
     def close(self) -> None: ...
 
@@ -86,6 +87,7 @@ class Board:
         self._titles = titles
         self._state: list[Literal["waiting", "running", "done"]] = ["waiting"] * len(titles)
         self._clock = [0.0] * len(titles)
+        self._notes = [""] * len(titles)
         self._began = time.monotonic()
         self._lines: deque[Text] = deque(maxlen=9)
         self._bar: tuple[int, int, str] | None = None
@@ -112,8 +114,9 @@ class Board:
     def progress(self, done: int, total: int, note: str) -> None:
         self._bar = (done, total, note)
 
-    def finish(self, step: int) -> None:
+    def finish(self, step: int, note: str) -> None:
         self._state[step], self._clock[step] = "done", time.monotonic() - self._clock[step]
+        self._notes[step] = note
         self._bar = None
 
     def close(self) -> None:
@@ -137,15 +140,24 @@ class Board:
         for number, title in enumerate(self._titles):
             match self._state[number]:
                 case "done":
-                    row = (Text("●", TIDE), Text(title), Text(f"{self._clock[number]:.1f} s", SOFT))
+                    row = (
+                        Text("●", TIDE),
+                        Text(title),
+                        self._seconds(self._clock[number], SOFT),
+                        Text(self._notes[number], TIDE),
+                    )
                 case "running":
                     since = time.monotonic() - self._clock[number]
                     spin = "◐◓◑◒"[int(since * 6) % 4]
-                    row = (Text(spin, f"bold {SAND}"), Text(title, "bold"), Text(f"{since:.1f} s", SAND))
+                    row = (Text(spin, f"bold {SAND}"), Text(title, "bold"), self._seconds(since, SAND), Text(""))
                 case _:
-                    row = (Text("○", SOFT), Text(title, SOFT), Text(""))
+                    row = (Text("○", SOFT), Text(title, SOFT), Text(""), Text(""))
             table.add_row(*row)
         return Padding(table, (0, 0, 1, 2))
+
+    @staticmethod
+    def _seconds(seconds: float, style: str) -> Text:
+        return Text(f"{seconds:4.1f} s", style, justify="right")
 
     def _doing(self) -> Group:
         parts: list[RenderableType] = list(self._lines)

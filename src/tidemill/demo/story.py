@@ -24,14 +24,14 @@ LABELLED_SHARE = 0.5
 ROUNDS = 2
 
 TITLES = (
-    "data       digits v1.0.0, two classes missing from training",
-    "train      a small CNN; evaluate, export, register, promote",
-    "serve      the champion, and send it the test pictures",
-    "monitor    labels come back; compare the window with the reference",
-    "decide     does the policy want a new model?",
-    "renew      digits v2.0.0, a challenger, and the change under load",
-    "trace      one answer from before and one from after",
-    "look       what stands now",
+    "data     digits v1.0.0, two classes missing",
+    "train    evaluate, export, register, promote",
+    "serve    the champion, under traffic",
+    "monitor  labels come back; a report",
+    "decide   does the policy want a new model?",
+    "renew    new data, challenger, change under load",
+    "trace    an answer from before, one from after",
+    "look     what stands now",
 )
 
 
@@ -74,7 +74,7 @@ def fresh_directory(directory: Path) -> Path:
 def run(directory: Path, display: Display) -> dict[str, Any]:
     """The whole loop in `directory`, which is made anew; the facts of the closing table."""
     work = fresh_directory(directory.resolve())
-    steps: Sequence[Callable[[Story], None]] = (
+    steps: Sequence[Callable[[Story], str]] = (
         _data, _train, _serve, _monitor, _decide, _renew, _trace, _look,
     )  # fmt: skip
     with ExitStack() as stack:
@@ -83,13 +83,12 @@ def run(directory: Path, display: Display) -> dict[str, Any]:
         for number, step in enumerate(steps):
             began = time.perf_counter()
             display.start(number)
-            step(story)
-            display.finish(number)
+            display.finish(number, step(story))
             seconds[TITLES[number].split()[0]] = time.perf_counter() - began
         return story.facts | {"seconds": seconds}
 
 
-def _data(story: Story) -> None:
+def _data(story: Story) -> str:
     story.command(f"tidemill init {NAME} --task image --empty")
     scaffold.init(story.layout.root, name=NAME, task="image", sample=None)
     folder = samples.write_digits(story.work / "digits-v1", withhold=WITHHELD)
@@ -97,7 +96,7 @@ def _data(story: Story) -> None:
     train = version.split("train")
     missing = [label for label in version.classes if not train.classes.get(label)]
     story.say(f"training split lacks the classes {', '.join(missing)}; the test split is complete")
-    story.facts["data_before"] = version.tag
+    return f"{len(version.classes) - len(missing)} of {len(version.classes)} classes"
 
 
 def _add(story: Story, folder: Path, number: str) -> Any:
@@ -109,9 +108,10 @@ def _add(story: Story, folder: Path, number: str) -> Any:
     return version
 
 
-def _train(story: Story) -> None:
+def _train(story: Story) -> str:
     _train_and_promote(story, decision=None, number=1)
-    story.facts["before"] = _champion_facts(story)
+    story.facts["before"] = facts = _champion_facts(story)
+    return f"{facts['version']}, {facts['accuracy']:.1%}"
 
 
 def _train_and_promote(story: Story, *, decision: str | None, number: int) -> None:
@@ -148,7 +148,7 @@ def _champion_facts(story: Story) -> dict[str, Any]:
     }
 
 
-def _serve(story: Story) -> None:
+def _serve(story: Story) -> str:
     story.command(f"tidemill serve {NAME}@champion --port 0")
     server = story.stack.enter_context(serving.start_server(story.layout, f"{NAME}@champion", port=0))
     story.say(f"ready at {server.url}, process {server.pid}")
@@ -171,6 +171,7 @@ def _serve(story: Story) -> None:
         f"the log holds {traffic['rows']:.0f} answers: p50 {traffic['p50_ms']:.1f} ms, p99 {traffic['p99_ms']:.1f} ms "
         f"in the server, {traffic['per_second']:.0f} requests/s"
     )
+    return f"{traffic['rows']:,.0f} answers, p99 {traffic['p99_ms']:.1f} ms"
 
 
 def _require_all_answered(client: Client) -> None:
@@ -196,7 +197,7 @@ def _traffic(story: Story) -> dict[str, float]:
     }
 
 
-def _monitor(story: Story) -> None:
+def _monitor(story: Story) -> str:
     assert story.client is not None
     share = story.before[: int(len(story.before) * LABELLED_SHARE)]
     story.command(f"tidemill feedback --from labels.csv     # {len(share)} labels, posted to /feedback")
@@ -216,9 +217,10 @@ def _monitor(story: Story) -> None:
     known = [c for c in report.per_class if c.accuracy is not None]
     worst = sorted(known, key=lambda c: c.accuracy or 0.0)[:3]
     story.say("by label: " + ", ".join(f"{c.label} {c.accuracy:.0%}" for c in worst))
+    return f"labels say {report.labelled.value:.1%}" if report.labelled else "no label came"
 
 
-def _decide(story: Story) -> None:
+def _decide(story: Story) -> str:
     story.command(f"tidemill retrain {NAME} --no-act")
     decision = watching.decide(story.layout, NAME)
     story.decision = decision.id
@@ -227,12 +229,13 @@ def _decide(story: Story) -> None:
         story.say(reason)
     story.say(f"evidence: report {decision.report}, {decision.report_digest.short}")
     story.facts["decision"] = {"id": decision.id, "verdict": decision.verdict, "reasons": list(decision.reasons)}
+    return decision.verdict
 
 
-def _renew(story: Story) -> None:
+def _renew(story: Story) -> str:
     assert story.client is not None
     folder = samples.write_digits(story.work / "digits-v2", withhold=())
-    story.facts["data_after"] = _add(story, folder, "2.0.0").tag
+    _add(story, folder, "2.0.0")
     story.command(f"tidemill data diff {NAME}-v1.0.0 {NAME}-v2.0.0")
     change = data.diff(story.layout, f"{NAME}-v1.0.0", f"{NAME}-v2.0.0")
     for split in change.splits:
@@ -255,7 +258,9 @@ def _renew(story: Story) -> None:
     _require_all_answered(story.client)
     served = sorted({reply.version for reply in story.client.tally.replies})
     story.say(f"{story.client.tally.sent} requests sent, all answered, by versions {', '.join(map(str, served))}")
-    story.facts["after"] = _champion_facts(story)
+    story.facts["after"] = facts = _champion_facts(story)
+    lost = story.client.tally.sent - len(story.client.tally.replies)
+    return f"{facts['version']}, {facts['accuracy']:.1%}, {lost} of {story.client.tally.sent:,} requests lost"
 
 
 def _wait_for_version(story: Story, number: int, *, timeout: float = 20.0) -> None:
@@ -268,19 +273,22 @@ def _wait_for_version(story: Story, number: int, *, timeout: float = 20.0) -> No
         time.sleep(0.05)
 
 
-def _trace(story: Story) -> None:
+def _trace(story: Story) -> str:
+    links = 0
     for reply in (story.before[0], story.after[-1]):
         story.command(f"tidemill trace {reply.prediction_id}")
         found = tracing.trace(story.layout, reply.prediction_id)
         for link in found.links:
             mark = "✓" if link.verified else "✗"
             story.say(f"{mark} {link.kind:<12} {link.name}  {link.digest.short if link.digest else ''}")
+        links += len(found.links)
         if not found.verified:
             raise TidemillError(f"the trace of {reply.prediction_id} is broken", "see  tidemill trace")
     story.facts["traced"] = [story.before[0].prediction_id, story.after[-1].prediction_id]
+    return f"{links} links, each digest checked"
 
 
-def _look(story: Story) -> None:
+def _look(story: Story) -> str:
     assert story.client is not None
     story.command("tidemill ui")
     rows = serving.log(story.layout).window(NAME, version=None, since=None, until=None).num_rows
@@ -291,3 +299,4 @@ def _look(story: Story) -> None:
     }
     story.facts["report"] = str(story.layout.reports / story.report / "report.html")
     story.facts["project"] = str(story.layout.root)
+    return f"{rows:,} answers in the log"
