@@ -111,7 +111,7 @@ def test_a_name_without_end_does_not_widen_the_page(browser: str, tmp_path: Path
             done = browse(browser, tmp_path, address + path, "--dump-dom", "--window-size=500,900")
             assert complaints(done) == []
             shot = tmp_path / f"page-{path}.png"
-            browse(browser, tmp_path, address + path, f"--screenshot={shot}", "--window-size=500,900")
+            browse(browser, tmp_path, address + path, f"--screenshot={shot}", "--window-size=500,4200")
             with Image.open(shot) as picture:
                 edge = np.asarray(picture.convert("L"), np.float64)[:, -6:]
             assert edge.std() < 2, f"/{path} reaches beyond its window"

@@ -57,7 +57,11 @@ def test_a_starter_that_is_killed_takes_all_with_it(tmp_path: Path) -> None:
     finally:
         os.kill(starter.pid, signal.SIGKILL)
         starter.wait()
-    assert until(lambda: not lives(grandchild)), "it ignores SIGTERM, so it must have been killed"
+    try:
+        assert until(lambda: not lives(grandchild)), "it ignores SIGTERM, so it must have been killed"
+    finally:
+        if lives(grandchild):
+            os.kill(grandchild, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

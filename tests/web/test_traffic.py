@@ -64,6 +64,16 @@ def test_a_spool_that_is_sealed_meanwhile_counts_once(tmp_path: Path) -> None:
     assert Traffic(tmp_path).traffic("digits", at) == seen
 
 
+def test_a_spool_beside_its_segment_counts_once(tmp_path: Path) -> None:
+    sink, at = ParquetSink(tmp_path), now()
+    sink.append([answered(at), answered(at)])
+    (spool,) = (tmp_path / "spool").glob("*.spool")
+    content = spool.read_bytes()
+    sink.close()
+    spool.write_bytes(content)  # as if the writer had been killed between sealing it and removing it
+    assert Traffic(tmp_path).traffic("digits", at).total == 2
+
+
 def test_the_newest_answers_come_first_and_whole(sink: ParquetSink, tmp_path: Path) -> None:
     at = now()
     made = [answered(at - timedelta(seconds=60 - i)) for i in range(5)]
