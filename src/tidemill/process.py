@@ -7,6 +7,7 @@ from pathlib import Path
 
 TELEMETRY_OFF = {
     "DO_NOT_TRACK": "true",
+    "ORT_DISABLE_TELEMETRY": "1",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DVC_NO_ANALYTICS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -26,6 +27,7 @@ def contain_caches(folder: Path) -> None:
     """Keep the caches of dependencies in `folder` rather than in the user's home; what the user has set stays."""
     os.environ.setdefault("MPLCONFIGDIR", str(folder / "matplotlib"))
     os.environ.setdefault("DVC_SITE_CACHE_DIR", str(folder / "dvc"))
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder / "torchinductor"))
 
 
 def usable_cores() -> int:

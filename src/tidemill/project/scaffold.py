@@ -15,6 +15,7 @@ from tidemill.config.groups import DEFAULTS
 from tidemill.domain.dataset import Task, is_name
 from tidemill.errors import InputError, nearest
 from tidemill.files import fsync_directory, fsync_tree
+from tidemill.process import contain_caches
 from tidemill.project import data
 from tidemill.project.layout import MARKER, Layout
 from tidemill.project.samples import SAMPLES, Sample
@@ -52,7 +53,9 @@ def init(directory: Path, *, name: str, task: Task, sample: str | None = "defaul
             data.add(layout, raw, name=name, version=str(data.FIRST), target=chosen.target or None)
         for folder in (layout.staging, layout.cache):  # DVC's caches hold paths that end with the renaming
             shutil.rmtree(folder, ignore_errors=True)
-    return Layout(directory.resolve())
+    made = Layout(directory.resolve())
+    contain_caches(made.cache)
+    return made
 
 
 def _check(directory: Path, name: str, task: str, sample: str | None) -> None:
