@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -100,3 +102,25 @@ def test_a_window_has_its_two_ends(root: Path, make: Make) -> None:
 
     assert window["id"].to_pylist() == [logged[1].id, logged[2].id]
     late.close()
+
+
+def test_labels_of_no_prediction_are_no_labels(root: Path, make: Make) -> None:
+    sink, asked = ParquetSink(root), make()
+    sink.append([asked])
+    sink.feedback([Feedback(asked.id, "3", now(), "digits")])
+    sink.close()
+
+    assert Journal(root).labels([]) == {}
+    assert Journal(root).find_all([]) == {}
+
+
+def test_reading_needs_no_pandas(root: Path, make: Make) -> None:
+    sink, asked = ParquetSink(root), make()
+    sink.append([asked])
+    sink.close()
+    code = (
+        "import sys; from pathlib import Path; from tidemill.journal.read import Journal; "
+        f"print(Journal(Path({str(root)!r})).find({asked.id!r}).output, 'pandas' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.split() == ["3", "False"]

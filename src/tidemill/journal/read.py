@@ -93,7 +93,7 @@ class Journal:
     def feedback(self, prediction_ids: Collection[str] | None = None) -> pa.Table:
         """All feedback, or that for `prediction_ids`, as it came; an id may be there several times."""
         live = {stem: list(tail.feedback) for stem, tail in self._advance().items()}
-        condition = None if prediction_ids is None else pc.field("prediction_id").isin(list(prediction_ids))
+        condition = None if prediction_ids is None else _is_one_of("prediction_id", list(prediction_ids))
         tables = [SCHEMAS["feedback"].empty_table()]
         for segment in segments(self.root, "feedback"):
             live.pop(segment.stem, None)
@@ -153,7 +153,12 @@ def _read(segment: Segment, kind: Kind, condition: Any) -> pa.Table:
 
 def _among(ids: list[str]) -> Any:
     """The bounds let row groups be skipped by their statistics."""
-    return (pc.field("id") >= min(ids)) & (pc.field("id") <= max(ids)) & pc.field("id").isin(ids)
+    return (pc.field("id") >= min(ids)) & (pc.field("id") <= max(ids)) & _is_one_of("id", ids)
+
+
+def _is_one_of(column: str, ids: list[str]) -> Any:
+    """With a typed array: of a plain list pyarrow asks pandas, and an empty one has no type."""
+    return pc.field(column).isin(pa.array(ids, pa.string()))
 
 
 def _condition(model: str | None, since: datetime | None, until: datetime | None) -> Any:
