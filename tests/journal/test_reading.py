@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -112,15 +110,3 @@ def test_labels_of_no_prediction_are_no_labels(root: Path, make: Make) -> None:
 
     assert Journal(root).labels([]) == {}
     assert Journal(root).find_all([]) == {}
-
-
-def test_reading_needs_no_pandas(root: Path, make: Make) -> None:
-    sink, asked = ParquetSink(root), make()
-    sink.append([asked])
-    sink.close()
-    code = (
-        "import sys; from pathlib import Path; from tidemill.journal.read import Journal; "
-        f"print(Journal(Path({str(root)!r})).find({asked.id!r}).output, 'pandas' in sys.modules)"
-    )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert said.split() == ["3", "False"]

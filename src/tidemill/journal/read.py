@@ -157,7 +157,7 @@ def _among(ids: list[str]) -> Any:
 
 
 def _is_one_of(column: str, ids: list[str]) -> Any:
-    """With a typed array: of a plain list pyarrow asks pandas, and an empty one has no type."""
+    """With a typed array: an empty list has no type of its own."""
     return pc.field(column).isin(pa.array(ids, pa.string()))
 
 
