@@ -92,3 +92,14 @@ def test_classes_count_answers_by_what_was_said_and_accuracy_by_what_was_true() 
 
 def test_a_logit_is_bounded() -> None:
     assert np.abs(logit(np.array([0.0, 1.0, 0.5]))).tolist() == [12.0, 12.0, 0.0]
+
+
+def test_the_interval_stays_sensible_where_confidence_nearly_separates_right_from_wrong() -> None:
+    """Two of ten classes were never learned: their answers are wrong, and a little less confident than the others."""
+    rng = np.random.default_rng(3)
+    correct = np.arange(360) % 5 != 0
+    confidence = np.where(correct, rng.uniform(0.995, 0.99999, 360), rng.uniform(0.3, 0.999, 360))
+    estimate = estimated_accuracy(confidence, correct, confidence, seed=0)
+    assert abs(estimate.value - 0.8) < 0.01
+    assert estimate.low > 0.7
+    assert estimate.high < 0.9

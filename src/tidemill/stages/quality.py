@@ -55,14 +55,26 @@ def fit_calibration(logits: Floats, correct: Bools) -> Floats:
     right, rows = int(correct.sum()), len(correct)
     targets = np.where(correct, (right + 1) / (right + 2), 1 / (rows - right + 2))
     design = np.column_stack([np.ones(rows), logits])
-    weights = np.array([0.0, 1.0])
-    ridge = np.diag([1e-9, 1e-3])
-    for _ in range(25):
+    ridge = np.array([1e-9, 1e-3])
+
+    def loss(weights: Floats) -> float:
+        score = design @ weights
+        likelihood = np.logaddexp(0, score).sum() - targets @ score
+        return float(likelihood + 0.5 * (ridge * weights**2).sum())
+
+    share = targets.mean()
+    weights = np.array([np.log(share / (1 - share)), 0.0])
+    reached = loss(weights)
+    for _ in range(50):
         fitted = calibrated(logits, weights)
-        gradient = design.T @ (targets - fitted) - ridge @ weights
-        step = np.linalg.solve(design.T @ (design * (fitted * (1 - fitted))[:, None]) + ridge, gradient)
-        weights = weights + np.clip(step, -2, 2)
-        if np.abs(step).max() < 1e-6:
+        gradient = design.T @ (targets - fitted) - ridge * weights
+        step = np.linalg.solve(design.T @ (design * (fitted * (1 - fitted))[:, None]) + np.diag(ridge), gradient)
+        scale = 1.0
+        while loss(weights + scale * step) > reached and scale > 1e-6:
+            scale /= 2  # near separation a whole Newton step overshoots, and would never come back
+        weights = weights + scale * step
+        before, reached = reached, loss(weights)
+        if before - reached < 1e-9 * (1 + abs(reached)):
             break
     return weights
 
