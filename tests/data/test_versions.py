@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tidemill.domain.dataset import DatasetVersion
-from tidemill.errors import BusyError, DataError, NotFoundError, StateError
+from tidemill.errors import BusyError, DataError, NotFoundError, StateError, StorageError
 from tidemill.project import data
 from tidemill.project.layout import Layout
 from tidemill.stages.ingest import Reading
@@ -279,6 +279,18 @@ def test_a_remote_holds_every_version_for_plain_dvc_and_for_us(
     shutil.rmtree(tmp_path / "remote")
     with pytest.raises(StateError, match="not on this machine"):
         data.open_version(ours, "things", "1.1.0")
+
+
+def test_a_remote_that_cannot_be_reached_is_said(layout: Layout, csv: Callable[[int], Path], tmp_path: Path) -> None:
+    add(layout, csv(0))
+    (tmp_path / "file").touch()
+    _dvc(layout, "remote", "add", "-q", "-d", "storage", str(tmp_path / "file" / "below"))
+    with pytest.raises(StorageError) as caught:
+        data.push(layout)
+    assert caught.value.remedy
+    (layout.root / ".dvc" / "config").write_text("[core]\n  nonsense = 1\n")
+    with pytest.raises(StorageError, match="nonsense"):
+        data.push(layout)
 
 
 def _dvc(layout: Layout, *args: str) -> None:

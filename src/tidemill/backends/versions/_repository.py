@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from tidemill.errors import StorageError, TidemillError
+from tidemill.errors import StorageError, TidemillError, from_os_error
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -48,7 +48,7 @@ def site_cache(folder: Path) -> Iterator[None]:
     import dvc.logger  # noqa: F401 - it sets levels when first imported
 
     for logger in loggers:
-        logger.setLevel(logging.ERROR)
+        logger.setLevel(logging.CRITICAL)  # at ERROR it would still draw its bars on a terminal
     try:
         yield
     finally:
@@ -103,21 +103,28 @@ def _files(repo: Repo, pointer: bytes) -> dict[PurePosixPath, str] | None:
 
 @contextmanager
 def _translated(doing: str) -> Iterator[None]:
-    """DVC's errors as ours."""
-    from dvc.exceptions import DvcException
-
+    """What DVC and the libraries of its remotes raise, each its own kind, as ours."""
     try:
         yield
     except TidemillError:
         raise
-    except DvcException as error:
+    except ImportError as error:
+        raise StorageError(
+            f"DVC cannot reach this remote: {_first_line(error)}", "install that package with pip"
+        ) from error
+    except Exception as error:
         cause: BaseException | None = error
         while cause is not None:
             if isinstance(cause, OSError) and cause.errno:
-                raise cause from None
+                raise from_os_error(cause, doing) from error
             cause = cause.__cause__ or cause.__context__
-        said = str(error).strip().splitlines() or [type(error).__name__]
-        raise StorageError(f"DVC failed while {doing}: {said[0]}", "see  dvc status  and  dvc doctor") from error
+        raise StorageError(
+            f"DVC failed while {doing}: {_first_line(error)}", "see  dvc status  and  dvc doctor"
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def clear_rwlock(path: Path, pid: int) -> None:
