@@ -6,51 +6,25 @@ import asyncio
 import queue
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tidemill.bundle.decide import decide
 from tidemill.errors import BusyError, GateError, InputError, StorageError
 from tidemill.ports import Scored
+from tidemill.serve.job import Answer, Feed, Job
 from tidemill.serve.metrics import Meters
 from tidemill.serve.model import ServedModel
 from tidemill.serve.record import to_predictions
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from tidemill.ports import PredictionSink, Raw
 
 BATCH_ROWS = 32  # a batch is closed when it has so many
 SLICE_ROWS = 256  # a single larger request goes through the graph in such pieces
 WAITING_ROWS = 4096  # beyond so many the server is busy
-
-Feed = Mapping[str, "NDArray[Any]"]
-
-
-class Answer(NamedTuple):
-    """The answered rows of one request, in its order: `scores` float32 [N, C], `embedding` float32 [N, D]."""
-
-    model: ServedModel
-    ids: list[str]
-    outputs: list[str]
-    scores: NDArray[np.float32]
-    embedding: NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Job:
-    """A request that waits: raw `inputs`, or a `feed` ready for the graph. `shapes` of feeds in one batch agree."""
-
-    inputs: Sequence[Raw] | None
-    feed: Feed | None
-    rows: int
-    shapes: tuple[tuple[int, ...], ...]
-    received: float
-    future: asyncio.Future[Answer]
 
 
 class Engine:

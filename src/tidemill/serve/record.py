@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tidemill.ports import Scored
-    from tidemill.serve.batching import Job
+    from tidemill.serve.job import Job
     from tidemill.serve.model import ServedModel
 
 MAX_INPUT = 1 << 20  # bytes; of a larger input the log keeps the digest only

@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 from starlette.types import Receive, Scope, Send
 
-from tidemill.serve.batching import Answer
 from tidemill.serve.http import send_json
 from tidemill.serve.inputs import read_inputs
+from tidemill.serve.job import Answer
 from tidemill.serve.limits import header
 from tidemill.serve.service import Service
 

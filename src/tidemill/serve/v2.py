@@ -14,9 +14,9 @@ from starlette.types import Receive, Scope, Send
 from tidemill import __version__
 from tidemill.domain.bundle import Tensor
 from tidemill.errors import InputError, nearest
-from tidemill.serve.batching import Answer
 from tidemill.serve.http import send_json
 from tidemill.serve.inputs import parse_json
+from tidemill.serve.job import Answer
 from tidemill.serve.service import Service
 from tidemill.serve.tensors import DATATYPES, RAW_INPUT, read_tensors
 
