@@ -1,26 +1,35 @@
-"""A WordPiece tokenizer of the data's own, trained by tokenizers."""
+"""A tokenizer of the data's own, trained by tokenizers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from tokenizers import Tokenizer
-from tokenizers.models import WordPiece
-from tokenizers.normalizers import BertNormalizer
-from tokenizers.pre_tokenizers import BertPreTokenizer
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+from tokenizers.models import BPE
+from tokenizers.normalizers import NFC, Lowercase, Sequence
+from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.processors import TemplateProcessing
-from tokenizers.trainers import WordPieceTrainer
+from tokenizers.trainers import BpeTrainer
 
-PAD, UNKNOWN, BEGIN, END, MASK = "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"
+PAD, BEGIN, END = "[PAD]", "[CLS]", "[SEP]"
 
 
 def train_tokenizer(sentences: Iterable[str], *, vocabulary: int, lowercase: bool) -> Tokenizer:
-    """WordPiece as BERT has it (Devlin et al., 2018), with at most `vocabulary` pieces. [PAD] is number 0."""
-    tokenizer = Tokenizer(WordPiece(unk_token=UNKNOWN))
-    tokenizer.normalizer = BertNormalizer(lowercase=lowercase, strip_accents=False)
-    tokenizer.pre_tokenizer = BertPreTokenizer()
-    trainer = WordPieceTrainer(
-        vocab_size=vocabulary, special_tokens=[PAD, UNKNOWN, BEGIN, END, MASK], show_progress=False
+    """Byte-level BPE (Radford et al., 2019), with at most `vocabulary` pieces. [PAD] is number 0.
+
+    No text is unknown to it, and the same sentences give the same tokenizer: tokenizers' WordPiece trainer numbers its
+    pieces in an order that changes from one call to the next.
+    """
+    tokenizer = Tokenizer(BPE())
+    tokenizer.normalizer = Sequence([NFC(), *([Lowercase()] if lowercase else [])])
+    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = ByteLevelDecoder()
+    trainer = BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[PAD, BEGIN, END],
+        initial_alphabet=ByteLevel.alphabet(),
+        show_progress=False,
     )
     tokenizer.train_from_iterator(sentences, trainer)
     special = [(name, tokenizer.token_to_id(name)) for name in (BEGIN, END)]
