@@ -16,6 +16,7 @@ from tidemill.domain.drift import DriftReport
 from tidemill.domain.record import from_plain
 from tidemill.errors import NotFoundError, StateError
 from tidemill.project import data, models, training, watching
+from tidemill.project.configuration import config_like
 from tidemill.project.layout import Layout
 
 Project = tuple[Layout, tuple[str, ...]]
@@ -78,6 +79,8 @@ def test_new_data_closes_the_loop(project: Project, tmp_path: Path) -> None:
     bundle = models.open_predictor(layout, done.trained).bundle
     assert (bundle.lineage.decision, bundle.lineage.dataset) == (decision.id, newest.tag)
     assert models.state(layout, loop.NAME).champion == 2
+    made = config_like(layout, done.trained, dataset=newest.tag)
+    assert made.trainer.max_epochs == 4, "the challenger is made as the champion was, not as conf/ says today"
 
 
 def test_a_version_trained_by_a_killed_command_goes_on_to_its_promotion(project: Project, tmp_path: Path) -> None:

@@ -234,3 +234,16 @@ def _choice(layout: Layout, name: str, pictures: Pictures | None) -> dict[Path, 
             f"  mode: {'L' if pictures.grey else 'RGB'}",
         ]
     return {file: ("\n".join(lines) + "\n").encode()}
+
+
+def open_for_task(layout: Layout, name: str, version: str, task: Task) -> PackedDataset:
+    """The data version to train or evaluate on. Raises DataError for another task's data, and without a test split."""
+    data = open_version(layout, name, version)
+    if data.version.task != task:
+        raise DataError(
+            f"{data.version.tag} holds {data.version.task} data, and this project's task is {task}",
+            "name another data set:  tidemill train data=NAME;  tidemill data list  shows them",
+        )
+    if not any(split.name == "test" and split.rows for split in data.version.splits):
+        raise DataError(f"{data.version.tag} has no test split to evaluate on", "add a version with more rows")
+    return data

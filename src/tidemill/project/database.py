@@ -33,6 +33,7 @@ def ensure_database(layout: Layout) -> str:
         with locked(layout.locks / "database", timeout=120, what="the project's database"):
             if not layout.database.is_file():
                 _create(layout)
+    _move_in(layout)
     return _uri(layout.database)
 
 
@@ -47,6 +48,9 @@ def _create(layout: Layout) -> None:
     try:
         _migrate(beside)
         with closing(sqlite3.connect(beside)) as connection:
+            # MLflow's "Default" experiment would keep its artefacts under whatever folder the first command ran in.
+            connection.execute("UPDATE experiments SET artifact_location = ?", (str(layout.artifacts / "default"),))
+            connection.commit()
             connection.execute("PRAGMA synchronous=FULL")
             connection.execute("PRAGMA journal_mode=WAL")  # kept in the file: readers and a writer at once
         handle = os.open(beside, os.O_RDONLY)
@@ -58,6 +62,20 @@ def _create(layout: Layout) -> None:
         fsync_directory(layout.database.parent)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _move_in(layout: Layout) -> None:
+    """Lead MLflow's absolute artefact paths here, where the project was moved or copied since they were written.
+
+    Without it the runs of a copy would write into the original.
+    """
+    here, mark = str(layout.artifacts), f"/{layout.artifacts.relative_to(layout.root)}"
+    with closing(sqlite3.connect(layout.database, timeout=BUSY_SECONDS)) as connection, connection:
+        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+            asked = f"SELECT DISTINCT {column} FROM {table} WHERE {column} LIKE ? AND substr({column}, 1, ?) != ?"  # noqa: S608 - names from the line above
+            for (stale,) in connection.execute(asked, (f"%{mark}%", len(here), here)).fetchall():
+                moved = here + stale[stale.index(mark) + len(mark) :]
+                connection.execute(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", (moved, stale))  # noqa: S608 - as above
 
 
 def _migrate(path: Path) -> None:

@@ -16,8 +16,12 @@ from tidemill.errors import GateError, InputError
 from tidemill.files import staged_directory
 from tidemill.process import usable_cores
 from tidemill.project.bundles import local_bundle
+from tidemill.project.configuration import config
+from tidemill.project.data import open_for_task
+from tidemill.project.families import family_of
 from tidemill.project.layout import Layout
 from tidemill.project.registry import resolve
+from tidemill.project.runs import open_tracker
 
 if TYPE_CHECKING:
     from tidemill.bundle.read import OpenBundle
@@ -45,7 +49,6 @@ def export_again(layout: Layout, model: str, *, to: Path | None = None, reporter
     from tidemill.backends.exporters.onnx import OnnxExporter
     from tidemill.backends.runtimes.onnx import OnnxRuntime
     from tidemill.bundle.read import GRAPH, open_bundle
-    from tidemill.project import training
     from tidemill.stages.export import build
 
     if to is not None:
@@ -54,7 +57,7 @@ def export_again(layout: Layout, model: str, *, to: Path | None = None, reporter
     opened = open_bundle(local_bundle(layout, version), expected=version.bundle)
     lineage = opened.bundle.lineage
     name, _, number = lineage.dataset.rpartition("-v")
-    data = training.open_data(layout, name, number, opened.bundle.task)
+    data = open_for_task(layout, name, number, opened.bundle.task)
     if data.version.digest != lineage.dataset_digest:
         raise GateError(
             f"{lineage.dataset} is not the data that {version} was trained on", "its tag was moved: restore it"
@@ -69,7 +72,7 @@ def export_again(layout: Layout, model: str, *, to: Path | None = None, reporter
             source,
             data.examples("test"),
             name=opened.bundle.name,
-            config=training.config(layout).export,
+            config=config(layout).export,
             lineage=lineage,
             metrics=opened.bundle.metrics,
             per_class=opened.bundle.per_class,
@@ -98,9 +101,7 @@ def _check_free(to: Path) -> None:
 
 
 def _source(layout: Layout, opened: OpenBundle, into: Path) -> SourceModel:
-    from tidemill.project import training
-
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # the command has a bar of its own
-    tracker = training.open_tracker(layout, training.config(layout))
+    tracker = open_tracker(layout, config(layout))
     found = tracker.fetch(opened.bundle.lineage.run, "source", into)
-    return training.family_of(opened.bundle.task).load(found)
+    return family_of(opened.bundle.task).load(found)

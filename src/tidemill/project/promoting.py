@@ -13,6 +13,7 @@ from tidemill.domain.registry import Event, ModelVersion, RegistryState, fold
 from tidemill.errors import BundleError, BusyError, GateError, InputError, StateError
 from tidemill.files import locked, write_atomic
 from tidemill.project.bundles import local_bundle, open_predictor
+from tidemill.project.configuration import config
 from tidemill.project.layout import Layout
 from tidemill.project.publishing import reconcile
 from tidemill.project.registry import events, ledger, no_such_model, state, version_of
@@ -118,7 +119,7 @@ def _evidence(
     layout: Layout, version: ModelVersion, champion: ModelVersion | None, force: str | None, reporter: Reporter | None
 ) -> Evidence | None:
     """None when the two cannot be compared at all and a reason was given to promote in any case."""
-    from tidemill.project import data, training
+    from tidemill.project import data
     from tidemill.stages.promote import Contestant, compare
 
     challenger = Contestant(version, open_predictor(layout, version))
@@ -126,7 +127,7 @@ def _evidence(
         dataset = challenger.predictor.bundle.lineage.dataset.rpartition("-v")[0]
         newest = data.open_version(layout, dataset)
         present = Contestant(champion, open_predictor(layout, champion)) if champion is not None else None
-        settings = training.config(layout).promotion
+        settings = config(layout).promotion
         return compare(challenger, present, newest.examples("test"), newest.version, settings, reporter)
     except (GateError, BundleError, InputError):
         if force is None:

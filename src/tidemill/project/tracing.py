@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,10 +18,10 @@ from tidemill.domain.drift import RetrainDecision
 from tidemill.domain.prediction import Prediction, is_prediction_id
 from tidemill.domain.record import from_plain
 from tidemill.domain.registry import Event
-from tidemill.domain.run import RunSpec
-from tidemill.errors import BundleError, InputError, NotFoundError
+from tidemill.errors import BundleError, InputError
 from tidemill.project import models, reports, serving
 from tidemill.project.layout import Layout
+from tidemill.project.runs import read_spec, run_files
 from tidemill.stages.trace import Findings, Trace, walk
 
 
@@ -41,8 +39,8 @@ def trace(layout: Layout, prediction_id: str) -> Trace:
     events = models.ledger(layout).events()
     bundle, bundle_problem = _bundle(layout, prediction)
     run = bundle.lineage.run if bundle else _registered_run(events, prediction)
-    files = _run_files(layout, run)
-    spec, spec_problem = _spec(files.get("spec.json"))
+    files = run_files(layout, run)
+    spec, spec_problem = read_spec(files.get("spec.json"))
     tag = bundle.lineage.dataset if bundle else spec.dataset if spec else ""
     dataset, dataset_problem = _dataset(layout, tag)
     shards, shard_problem = _shards(layout, dataset)
@@ -94,40 +92,6 @@ def _registered_run(events: Sequence[Event], prediction: Prediction) -> str:
         if made == ("registered", prediction.model, prediction.version):
             return str(event.payload["run"])
     return ""
-
-
-def _run_files(layout: Layout, run: str) -> dict[str, bytes]:
-    """What MLflow keeps of the run's lineage: in the project's folder, or fetched where runs are kept elsewhere."""
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", run):
-        return {}
-    own = [layout.artifacts / run, *layout.artifacts.glob(f"*/{run}")]
-    folder = next((each / "artifacts" / "lineage" for each in own if each.is_dir()), None)
-    if folder is not None:
-        return _read_files(folder)
-    if not os.environ.get("MLFLOW_TRACKING_URI"):
-        return {}
-    from tidemill.project import training
-
-    with tempfile.TemporaryDirectory() as temporary:
-        tracker = training.open_tracker(layout, training.config(layout))
-        try:
-            return _read_files(tracker.fetch(run, "lineage", Path(temporary)))
-        except NotFoundError:
-            return {}
-
-
-def _read_files(folder: Path) -> dict[str, bytes]:
-    found = {name: _bytes(folder / name) for name in ("spec.json", "dirty.diff")}
-    return {name: content for name, content in found.items() if content is not None}
-
-
-def _spec(content: bytes | None) -> tuple[RunSpec | None, str]:
-    if content is None:
-        return None, "the run's spec.json is missing"
-    try:
-        return from_plain(RunSpec, json.loads(content)), ""
-    except ValueError as error:
-        return None, f"the run's spec.json cannot be read: {str(error)[:100]}"
 
 
 def _git(layout: Layout, *arguments: str) -> bytes | None:

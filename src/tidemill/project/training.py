@@ -11,21 +11,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from tidemill.domain.dataset import is_name
-from tidemill.errors import ConfigError, DataError
+from tidemill.errors import DataError
 from tidemill.files import sweep_staging
 from tidemill.process import limit_threads
-from tidemill.project.layout import Layout, read_marker
+from tidemill.project.configuration import config
+from tidemill.project.data import open_for_task
+from tidemill.project.families import family_of
+from tidemill.project.layout import Layout
+from tidemill.project.runs import open_tracker
 
 if TYPE_CHECKING:
-    from tidemill.backends.trackers.mlflow import MlflowTracker
     from tidemill.bundle.preprocess import Preprocessor
     from tidemill.config.schema import Config
     from tidemill.dataset.read import PackedDataset
-    from tidemill.domain.dataset import Task
     from tidemill.domain.registry import ModelVersion
     from tidemill.domain.run import Run, RunSpec
-    from tidemill.ports import ModelFamily, Reporter, SourceModel, Tracker
+    from tidemill.ports import Reporter, SourceModel, Tracker
     from tidemill.stages.evaluate import Evaluation
 
 
@@ -49,39 +50,19 @@ class Silent:
         """Say nothing."""
 
 
-def config(layout: Layout, overrides: Sequence[str] = ()) -> Config:
-    """The project's checked configuration. Raises ConfigError."""
-    from tidemill.config.compose import compose
-
-    marker = read_marker(layout)
-    settings = compose(layout.conf, overrides, name=marker.name, task=marker.task)
-    if not is_name(settings.name):
-        raise ConfigError(f"name={settings.name!r} cannot name a model", "use letters, digits, - and _, at most 63")
-    return settings
-
-
-def grid(layout: Layout, overrides: Sequence[str]) -> list[list[str]]:
-    """The overrides of each training that `-m` asks for, all of them checked before the first begins."""
-    from tidemill.config.compose import expand
-
-    rows = expand(layout.conf, overrides)
-    for row in rows:
-        config(layout, row)
-    return rows
-
-
 def train(
-    layout: Layout, overrides: Sequence[str] = (), *, report: Reporter | None = None, decision: str | None = None,
-    parent: str = "",
+    layout: Layout, overrides: Sequence[str] = (), *, settings: Config | None = None, report: Reporter | None = None,
+    decision: str | None = None, parent: str = "",
 ) -> Trained:  # fmt: skip
     """Train, evaluate on the test split, export, and register as challenger.
 
+    The configuration is the project's with `overrides`, or `settings` where given.
     `decision` is the id of the RetrainDecision that asked for it, `parent` the run it is shown under. Raises
     ConfigError, DataError or StateError before any work starts; after that the run is marked failed or killed.
     """
     limit_threads()
-    settings = config(layout, overrides)
-    data = open_data(layout, settings.data.name, settings.data.version, settings.task)
+    settings = settings or config(layout, overrides)
+    data = open_for_task(layout, settings.data.name, settings.data.version, settings.task)
     spec, difference = _spec(layout, settings, data, decision)
     tracker = open_tracker(layout, settings, parent=parent)
     with _workdir(layout, settings) as workdir:
@@ -134,7 +115,7 @@ def evaluate_model(layout: Layout, model: str, *, name: str | None = None, versi
     limit_threads()
     predictor = models.open_predictor(layout, models.resolve(layout, model))
     trained_on = predictor.bundle.lineage.dataset.rpartition("-v")[0]
-    data = open_data(layout, name or trained_on, version or "latest", predictor.bundle.task)
+    data = open_for_task(layout, name or trained_on, version or "latest", predictor.bundle.task)
     if data.version.kind != predictor.bundle.signature.kind:
         raise DataError(
             f"{data.version.tag} is for {data.version.kind}, and {model} does {predictor.bundle.signature.kind}",
@@ -163,53 +144,6 @@ def parent_run(layout: Layout, overrides: Sequence[str], number: int) -> Iterato
         raise
     finally:
         tracker.finish(run, status)
-
-
-def open_data(layout: Layout, name: str, version: str, task: Task) -> PackedDataset:
-    """The data version to train or evaluate on. Raises DataError when it is made for another task."""
-    from tidemill.project.data import open_version
-
-    data = open_version(layout, name, version)
-    if data.version.task != task:
-        raise DataError(
-            f"{data.version.tag} holds {data.version.task} data, and this project's task is {task}",
-            "name another data set:  tidemill train data=NAME;  tidemill data list  shows them",
-        )
-    if not any(split.name == "test" and split.rows for split in data.version.splits):
-        raise DataError(f"{data.version.tag} has no test split to evaluate on", "add a version with more rows")
-    return data
-
-
-def open_tracker(layout: Layout, settings: Config, *, parent: str = "") -> MlflowTracker:
-    """MLflow, on the project's database or where MLFLOW_TRACKING_URI says."""
-    from tidemill.project.database import ensure_database
-
-    uri = ensure_database(layout)
-    from tidemill.backends.trackers.mlflow import MlflowTracker
-
-    own = "MLFLOW_TRACKING_URI" not in os.environ
-    experiment = settings.logger.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or settings.name
-    return MlflowTracker(
-        uri, experiment=experiment, artifacts=layout.artifacts if own else None, parent=parent,
-        system_metrics=settings.logger.system_metrics,
-    )  # fmt: skip
-
-
-def family_of(task: Task) -> ModelFamily:
-    """The family that trains models for `task`."""
-    match task:
-        case "image":
-            from tidemill.backends.families.image import ImageFamily
-
-            return ImageFamily()
-        case "text":
-            from tidemill.backends.families.text import TextFamily
-
-            return TextFamily()
-        case "tabular":
-            from tidemill.backends.families.tabular import TabularFamily
-
-            return TabularFamily()
 
 
 def _beside(layout: Layout, settings: Config) -> list[Tracker]:

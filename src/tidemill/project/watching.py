@@ -16,6 +16,7 @@ from tidemill.domain.registry import Event, ModelVersion, fold
 from tidemill.errors import BundleError, GateError, NotFoundError, StateError
 from tidemill.files import locked
 from tidemill.project import data, models, reports, serving, training
+from tidemill.project.configuration import config, config_like
 from tidemill.project.layout import Layout
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ def monitor(layout: Layout, name: str, *, version: int | None = None, since: dat
     Raises NotFoundError for an unknown name or version, StateError when there is no traffic to report on.
     """
     model = models.resolve(layout, f"{name}@champion" if version is None else f"{name}/{version}")
-    config = training.config(layout, ())
-    return _report(layout, _traffic(layout, model, config, since), config)[0]
+    settings = config(layout)
+    return _report(layout, _traffic(layout, model, settings, since), settings)[0]
 
 
 def decide(layout: Layout, name: str, *, force: str | None = None) -> RetrainDecision:
@@ -64,16 +65,16 @@ def decide(layout: Layout, name: str, *, force: str | None = None) -> RetrainDec
     from tidemill.stages import retrain as policy
 
     model = models.resolve(layout, f"{name}@champion")
-    config = training.config(layout, ())
-    traffic = _traffic(layout, model, config, None)
+    settings = config(layout)
+    traffic = _traffic(layout, model, settings, None)
     ledger = models.ledger(layout)
     events = ledger.events(name)
     known = reports.latest(layout, events, model.number)
     if known is None or known[0].window != traffic.span:
-        known = _report(layout, traffic, config)
+        known = _report(layout, traffic, settings)
     decision = policy.decide(
         known[0],
-        config.retrain,
+        settings.retrain,
         report_digest=known[1],
         trained_on=_trained_on(layout, model),
         newest=_newest(layout, model),
@@ -115,8 +116,8 @@ def carry_out(
             return Retrained(decision, None, None, _no_new_data(decision, champion))
         candidate = None if forced else _trained_before(layout, champion, decision.dataset_digest)
         if candidate is None:
-            overrides = _overrides(layout, name, decision.dataset)
-            candidate = training.train(layout, overrides, report=report, decision=decision.id).version
+            settings = config_like(layout, champion, dataset=decision.dataset)
+            candidate = training.train(layout, settings=settings, report=report, decision=decision.id).version
         return _promoted(layout, decision, candidate, report)
 
 
@@ -136,9 +137,9 @@ def _promoted(layout: Layout, decision: RetrainDecision, candidate: ModelVersion
     return Retrained(decision, candidate, promotion, f"{candidate} is champion")
 
 
-def _traffic(layout: Layout, model: ModelVersion, config: Config, since: datetime | None) -> _Traffic:
+def _traffic(layout: Layout, model: ModelVersion, settings: Config, since: datetime | None) -> _Traffic:
     table = serving.log(layout).window(model.name, version=model.number, since=since, until=None)
-    table = table.slice(max(0, table.num_rows - config.monitor.window_rows))
+    table = table.slice(max(0, table.num_rows - settings.monitor.window_rows))
     if not table.num_rows:
         when = f" since {since.isoformat()}" if since else ""
         raise StateError(
@@ -150,7 +151,7 @@ def _traffic(layout: Layout, model: ModelVersion, config: Config, since: datetim
     return _Traffic(model, table, Window(model.name, model.number, times[0], times[-1], table.num_rows, int(labelled)))
 
 
-def _report(layout: Layout, traffic: _Traffic, config: Config) -> tuple[DriftReport, Digest]:
+def _report(layout: Layout, traffic: _Traffic, settings: Config) -> tuple[DriftReport, Digest]:
     from tidemill.backends.detectors.dependence import DependenceDetector
     from tidemill.backends.detectors.mmd import MmdDetector
     from tidemill.backends.detectors.univariate import UnivariateDetector
@@ -170,13 +171,13 @@ def _report(layout: Layout, traffic: _Traffic, config: Config) -> tuple[DriftRep
         window,
         reference,
         (UnivariateDetector(), MmdDetector(), DependenceDetector()),
-        config.monitor,
+        settings.monitor,
         signature=signature,
         span=traffic.span,
         bundle=opened.digest,
         id=new_id(),
         at=now(),
-        seed=config.seed,
+        seed=settings.seed,
     )
     return report, reports.keep(layout, models.ledger(layout), report, render(report, reference, window))
 
@@ -197,18 +198,6 @@ def _trained_on(layout: Layout, model: ModelVersion) -> DatasetVersion | None:
     """The record of the data version that `model` was trained on; None when its tag is gone."""
     digest = _lineage(layout, model).dataset_digest
     return next((version for version in data.versions(layout) if version.digest == digest), None)
-
-
-def _overrides(layout: Layout, name: str, dataset: str) -> list[str]:
-    """What the configuration needs so that it trains `name` on the data version `dataset`."""
-    data_name, _, version = dataset.rpartition("-v")
-    settings = training.config(layout)
-    overrides = [f"data.version={version}"]
-    if settings.data.name != data_name:
-        overrides.append(f"data={data_name}")
-    if settings.name != name:
-        overrides.append(f"name={name}")
-    return overrides
 
 
 def _lineage(layout: Layout, model: ModelVersion) -> Lineage:

@@ -52,18 +52,18 @@ def command(settings: tuple[str, ...], multirun: bool, because: str | None, help
 
 def _train(layout: Layout, settings: list[str], because: str | None, *, parent: str = "") -> Trained:
     from tidemill.cli.progress import training_display
-    from tidemill.project import training
+    from tidemill.project import configuration, training
 
-    config = training.config(layout, settings)
+    config = configuration.config(layout, settings)
     title = f"{config.name} · {config.model.kind} · data {config.data.name} {config.data.version} · seed {config.seed}"
     with training_display(title) as report:
         return training.train(layout, settings, report=report, decision=because, parent=parent)
 
 
 def _grid(layout: Layout, settings: list[str], because: str | None, as_json: bool) -> None:
-    from tidemill.project import training
+    from tidemill.project import configuration, training
 
-    rows = training.grid(layout, settings)
+    rows = configuration.grid(layout, settings)
     fixed = set.intersection(*(set(row) for row in rows)) if len(rows) > 1 else set()
     done = []
     with training.parent_run(layout, settings, len(rows)) as parent:

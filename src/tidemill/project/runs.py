@@ -1,0 +1,68 @@
+"""Where runs are kept: the tracker, and what it holds of a run's lineage."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tidemill.domain.record import from_plain
+from tidemill.domain.run import RunSpec
+from tidemill.errors import NotFoundError
+from tidemill.project.configuration import config
+from tidemill.project.layout import Layout
+
+if TYPE_CHECKING:
+    from tidemill.backends.trackers.mlflow import MlflowTracker
+    from tidemill.config.schema import Config
+
+
+def open_tracker(layout: Layout, settings: Config, *, parent: str = "") -> MlflowTracker:
+    """MLflow, on the project's database or where MLFLOW_TRACKING_URI says."""
+    from tidemill.project.database import ensure_database
+
+    uri = ensure_database(layout)
+    from tidemill.backends.trackers.mlflow import MlflowTracker
+
+    own = "MLFLOW_TRACKING_URI" not in os.environ
+    experiment = settings.logger.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or settings.name
+    return MlflowTracker(
+        uri, experiment=experiment, artifacts=layout.artifacts if own else None, parent=parent,
+        system_metrics=settings.logger.system_metrics,
+    )  # fmt: skip
+
+
+def run_files(layout: Layout, run: str) -> dict[str, bytes]:
+    """The files of a run's lineage by name: from the project's own folder without MLflow, else fetched."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", run):
+        return {}
+    own = [layout.artifacts / run, *layout.artifacts.glob(f"*/{run}")]
+    folder = next((each / "artifacts" / "lineage" for each in own if each.is_dir()), None)
+    if folder is not None:
+        return _read_files(folder)
+    if not os.environ.get("MLFLOW_TRACKING_URI"):
+        return {}
+    with tempfile.TemporaryDirectory() as temporary:
+        tracker = open_tracker(layout, config(layout))
+        try:
+            return _read_files(tracker.fetch(run, "lineage", Path(temporary)))
+        except NotFoundError:
+            return {}
+
+
+def _read_files(folder: Path) -> dict[str, bytes]:
+    names = [name for name in ("spec.json", "dirty.diff") if (folder / name).is_file()]
+    return {name: (folder / name).read_bytes() for name in names}
+
+
+def read_spec(content: bytes | None) -> tuple[RunSpec | None, str]:
+    """The record in `spec.json`, or None and why there is none."""
+    if content is None:
+        return None, "the run's spec.json is missing"
+    try:
+        return from_plain(RunSpec, json.loads(content)), ""
+    except ValueError as error:
+        return None, f"the run's spec.json cannot be read: {str(error)[:100]}"
