@@ -56,8 +56,7 @@ def fresh_encoder(params: Bert, *, vocabulary: int, pad_id: int) -> nn.Module:
         max_position_embeddings=params.max_length,
         pad_token_id=pad_id,
     )
-    encoder: nn.Module = BertModel(config, add_pooling_layer=False)
-    return encoder
+    return _without_pooler(BertModel(config))
 
 
 def pretrained_encoder(where: str, *, local: bool) -> nn.Module:
@@ -83,7 +82,7 @@ def pretrained_encoder(where: str, *, local: bool) -> nn.Module:
     except (OSError, ValueError) as error:
         first = str(error).strip().splitlines()[0]
         raise ConfigError(f"model.params.pretrained: {where} cannot be loaded: {first}", "check the name") from None
-    return encoder
+    return _without_pooler(encoder)
 
 
 def encoder_from(plain: dict[str, Any]) -> nn.Module:
@@ -94,6 +93,13 @@ def encoder_from(plain: dict[str, Any]) -> nn.Module:
     if kind not in ENCODERS:
         raise ConfigError(f"no encoder {kind!r}", f"encoders that are known: {', '.join(ENCODERS)}")
     encoder: nn.Module = AutoModel.from_config(AutoConfig.for_model(kind, **plain))  # type: ignore[no-untyped-call]  # transformers' own
+    return _without_pooler(encoder)
+
+
+def _without_pooler(encoder: nn.Module) -> nn.Module:
+    """The mean over the tokens takes the place of the layer over the first one."""
+    if getattr(encoder, "pooler", None) is not None:
+        encoder.pooler = None
     return encoder
 
 
