@@ -99,7 +99,7 @@ def encoder_from(plain: dict[str, Any]) -> nn.Module:
 def _without_pooler(encoder: nn.Module) -> nn.Module:
     """The mean over the tokens takes the place of the layer over the first one."""
     if getattr(encoder, "pooler", None) is not None:
-        encoder.pooler = None
+        encoder.register_module("pooler", None)
     return encoder
 
 
