@@ -110,7 +110,7 @@ class SqlLedger:
                     connection.execute(sa.text(f"SELECT pg_advisory_xact_lock({LOCK})"))
                 yield connection
                 connection.commit()
-        except sa.exc.OperationalError as error:
+        except sa.exc.DatabaseError as error:
             raise _refused(error) from error
 
 
@@ -163,7 +163,7 @@ def _who() -> str:
         return "unknown"
 
 
-def _refused(error: sa.exc.OperationalError) -> BusyError | StorageError:
+def _refused(error: sa.exc.DatabaseError) -> BusyError | StorageError:
     text = str(error.orig or error).strip().split("\n", 1)[0]
     if "locked" in text or "busy" in text:
         return BusyError(
