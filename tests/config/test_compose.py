@@ -185,3 +185,9 @@ def test_every_setting_is_listed_with_its_default() -> None:
     assert listed["trainer.max_epochs"].default == "10"
     assert "0" in listed["data.image.height"].comment
     assert listed["model.params.alpha"].type == "float > 0"
+
+
+def test_a_glob_leaves_out_the_models_of_other_tasks() -> None:
+    assert [row[0] for row in expand(None, ["model=glob(*)"], task="tabular")] == [
+        "model=lasso", "model=linear", "model=xgboost",
+    ]  # fmt: skip

@@ -36,6 +36,7 @@ def training_display(title: str) -> Iterator[Reporter]:
     board = Board(title)
     with Live(get_renderable=board.render, console=Console(stderr=True), refresh_per_second=8, transient=False):
         yield board
+        board.done()
 
 
 class PlainLog:
@@ -73,6 +74,10 @@ class Board:
     def progress(self, done: int, total: int, note: str) -> None:
         """Where the work stands; a total of 1 is a phase whose length nobody knows."""
         self._done, self._total, self._note = done, total, note
+
+    def done(self) -> None:
+        """All is done: the bar is full."""
+        self._done, self._total, self._note = 2, 2, "done"
 
     def render(self) -> Group:
         """Title, table of the last epochs, course of the loss, and the bar."""

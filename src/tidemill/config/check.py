@@ -59,12 +59,16 @@ def nearest_setting(path: str, *, among: typing.Iterable[str] | None = None) -> 
     same = [each for each in known if each.rpartition(".")[2] == last]
     if same:
         return f"did you mean {' or '.join(same[:3])}?"
-    close = difflib.get_close_matches(path, known, n=3, cutoff=0.6)
-    by_word = [each for each in known if difflib.SequenceMatcher(None, each.rpartition(".")[2], last).ratio() > 0.7]
-    found = list(dict.fromkeys(close + by_word))[:3]
-    if found:
-        return f"did you mean {' or '.join(found)}?"
+    likeness = {each: max(_likeness(each, path), _likeness(each.rpartition(".")[2], last)) for each in known}
+    best = max(likeness.values(), default=0.0)
+    if best >= 0.6:
+        found = [each for each in known if likeness[each] >= max(0.6, best - 0.05)]
+        return f"did you mean {' or '.join(found[:3])}?"
     return "tidemill train --help-config  lists every setting"
+
+
+def _likeness(one: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, one, other).ratio()
 
 
 @cache

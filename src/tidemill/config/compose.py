@@ -57,11 +57,13 @@ def compose(project_conf: Path | None, overrides: Sequence[str], *, name: str, t
     return checked(plain, lambda path: _origin(path, given, plan.chosen, conf))
 
 
-def expand(project_conf: Path | None, overrides: Sequence[str]) -> list[list[str]]:
+def expand(project_conf: Path | None, overrides: Sequence[str], *, task: Task | None = None) -> list[list[str]]:
     """The grid of `-m`: `hydra.sweeper.params` of the project's config.yaml, and the overrides, which win."""
     sweep = _read(project_conf / PRIMARY).get("hydra", {}) if project_conf is not None else {}
     params = sweep.get("sweeper", {}).get("params") or {} if isinstance(sweep, dict) else {}
-    return arguments.expand(overrides, conf=project_conf, params=[f"{key}={value}" for key, value in params.items()])
+    return arguments.expand(
+        overrides, conf=project_conf, params=[f"{key}={value}" for key, value in params.items()], task=task
+    )
 
 
 def config_plain(config: Config) -> dict[str, Any]:

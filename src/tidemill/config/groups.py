@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tidemill.config.architectures import ARCHITECTURES
 from tidemill.domain.dataset import Task
 from tidemill.errors import ConfigError, nearest
 
@@ -29,6 +30,12 @@ def choices(conf: Path | None, group: str) -> list[str]:
     """The choices of `group`: the project's own and the packaged ones, by name."""
     folders = [folder / group for folder in (conf, PACKAGED) if folder is not None]
     return sorted({path.stem for folder in folders if folder.is_dir() for path in folder.glob("*.yaml")})
+
+
+def suited(conf: Path | None, group: str, task: Task | None) -> list[str]:
+    """The choices of `group`, without the packaged models for other tasks than `task`."""
+    foreign = {name for name, each in ARCHITECTURES.items() if task is not None and each.task != task}
+    return [choice for choice in choices(conf, group) if group != "model" or choice not in foreign]
 
 
 def groups(conf: Path | None) -> list[str]:

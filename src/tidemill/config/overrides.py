@@ -12,7 +12,8 @@ from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 
 from tidemill.config.check import known_paths, nearest_setting
-from tidemill.config.groups import GROUPS, check_choice, choices, groups
+from tidemill.config.groups import GROUPS, check_choice, groups, suited
+from tidemill.domain.dataset import Task
 from tidemill.errors import ConfigError, InputError
 
 
@@ -66,20 +67,22 @@ def _is_model_param(key: str) -> bool:
     return key.startswith("model.params.")  # checked against the architecture, once that is known
 
 
-def expand(arguments: Sequence[str], *, conf: Path | None = None, params: Sequence[str] = ()) -> list[list[str]]:
+def expand(
+    arguments: Sequence[str], *, conf: Path | None = None, params: Sequence[str] = (), task: Task | None = None
+) -> list[list[str]]:
     """The grid: one list of plain overrides for each combination; `params` come from the file, arguments win.
 
     Lists `a,b`, `choice()`, `range()` and `glob()`, for values and for whole groups. Raises ConfigError for
-    `interval()`, which needs a search, and for a list that holds nothing.
+    `interval()`, which needs a search, and for a list that holds nothing. With `task`, globs leave out other tasks' models.
     """
     rows: dict[str, list[str]] = {}
     for override in parsed([*params, *arguments]):
         key = override.get_key_element()
-        rows[key] = [f"{key}={value}" for value in _values(override, conf)] if not override.is_delete() else [key]
+        rows[key] = [f"{key}={value}" for value in _values(override, conf, task)] if not override.is_delete() else [key]
     return [list(row) for row in itertools.product(*rows.values())]
 
 
-def _values(override: Override, conf: Path | None) -> list[str]:
+def _values(override: Override, conf: Path | None, task: Task | None) -> list[str]:
     if not override.is_sweep_override():
         return [override.get_value_element_as_str()]
     if override.is_interval_sweep():
@@ -90,7 +93,7 @@ def _values(override: Override, conf: Path | None) -> list[str]:
     glob: Any = override.value()
     try:
         if isinstance(glob, Glob):
-            found = glob.filter(choices(conf, override.key_or_group))
+            found = glob.filter(suited(conf, override.key_or_group, task))
         else:
             found = list(override.sweep_string_iterator())
     except HydraException as error:

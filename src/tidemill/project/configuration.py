@@ -32,7 +32,7 @@ def grid(layout: Layout, overrides: Sequence[str]) -> list[list[str]]:
     """The overrides of each training that `-m` asks for, all of them checked before the first begins."""
     from tidemill.config.compose import expand
 
-    rows = expand(layout.conf, overrides)
+    rows = expand(layout.conf, overrides, task=read_marker(layout).task)
     for row in rows:
         config(layout, row)
     return rows

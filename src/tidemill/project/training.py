@@ -126,15 +126,11 @@ def evaluate_model(layout: Layout, model: str, *, name: str | None = None, versi
 
 
 @contextmanager
-def parent_run(layout: Layout, overrides: Sequence[str], number: int) -> Iterator[str]:
-    """A run that holds those of a grid together; yields its id."""
-    from tidemill.config.compose import expand
-
-    settings = config(layout, expand(layout.conf, overrides)[0])
+def parent_run(layout: Layout, first: Sequence[str], number: int) -> Iterator[str]:
+    """A run that holds the `number` trainings of a grid together, `first` being the overrides of one; yields its id."""
+    settings = config(layout, first)
     tracker = open_tracker(layout, settings)
-    run = tracker.start(
-        f"{settings.name} grid of {number}", {"overrides": " ".join(overrides)}, {"tidemill.model": settings.name}
-    )
+    run = tracker.start(f"{settings.name} grid of {number}", {}, {"tidemill.model": settings.name})
     status: Literal["finished", "failed", "killed"] = "failed"
     try:
         yield run

@@ -66,7 +66,7 @@ def _grid(layout: Layout, settings: list[str], because: str | None, as_json: boo
     rows = configuration.grid(layout, settings)
     fixed = set.intersection(*(set(row) for row in rows)) if len(rows) > 1 else set()
     done = []
-    with training.parent_run(layout, settings, len(rows)) as parent:
+    with training.parent_run(layout, rows[0], len(rows)) as parent:
         for number, row in enumerate(rows, 1):
             told = " ".join(each for each in row if each not in fixed)
             click.secho(f"{number}/{len(rows)}  {told}", bold=True, err=True)

@@ -97,6 +97,7 @@ def _quiet() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"lightning\..*")
+            warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation")
             yield
     finally:
         for name, level in levels.items():
