@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 import tidemill
 from tidemill.domain.digest import Digest
@@ -150,7 +151,7 @@ def _pages(search: Callable[..., PagedList[T]], **arguments: Any) -> Iterator[T]
 def _translated(doing: str) -> Iterator[None]:
     try:
         yield
-    except MlflowException as error:
+    except (MlflowException, SQLAlchemyError) as error:
         first = str(error).strip().split("\n", 1)[0][:300]
         raise StorageError(f"MLflow failed while {doing}: {first}", "check the tracking server or database") from error
 
