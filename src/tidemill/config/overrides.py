@@ -73,7 +73,8 @@ def expand(
     """The grid: one list of plain overrides for each combination; `params` come from the file, arguments win.
 
     Lists `a,b`, `choice()`, `range()` and `glob()`, for values and for whole groups. Raises ConfigError for
-    `interval()`, which needs a search, and for a list that holds nothing. With `task`, globs leave out other tasks' models.
+    `interval()`, which needs a search, and for a list that holds nothing.
+    With `task`, globs leave out the models for other tasks.
     """
     rows: dict[str, list[str]] = {}
     for override in parsed([*params, *arguments]):
