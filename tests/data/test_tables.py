@@ -11,6 +11,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 
+from tidemill.dataset.diff import compare
 from tidemill.domain.dataset import Kind
 from tidemill.errors import DataError
 from tidemill.stages.ingest import Reading
@@ -294,3 +295,39 @@ def test_a_column_that_holds_lists(tmp_path: Path) -> None:
     pq.write_table(pa.table({"x": [[1], [2]], "target": ["a", "b"]}), tmp_path / "t.parquet")
     with pytest.raises(DataError, match="'x' holds list"):
         read(tmp_path / "t.parquet", "tabular")
+
+
+def test_the_semicolon_separates_where_no_comma_does(tmp_path: Path) -> None:
+    rows = [line.split(",") for line in write_csv(tmp_path / "comma.csv").read_text().splitlines()]
+    (tmp_path / "semicolon.csv").write_text("\n".join(";".join(row) for row in rows) + "\n")
+    given, other = read(tmp_path / "comma.csv", "tabular"), read(tmp_path / "semicolon.csv", "tabular")
+    assert given.version.digest == other.version.digest
+
+
+@pytest.mark.parametrize(("charset", "said"), [("latin-1", "-f LATIN1"), ("utf-16", "-f UTF-16")])
+def test_another_encoding_of_the_names_is_named(tmp_path: Path, charset: str, said: str) -> None:
+    (tmp_path / "t.csv").write_bytes("größe,target\n1,x\n2,y\n".encode(charset))
+    with pytest.raises(DataError, match="is not UTF-8") as caught:
+        read(tmp_path / "t.csv", "tabular")
+    assert said in caught.value.remedy
+
+
+def test_text_that_is_no_column_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="has no column 'colr'") as caught:
+        read(write_csv(tmp_path / "t.csv"), "tabular", Reading(as_text=frozenset({"colr"})))
+    assert caught.value.remedy == "did you mean colour?"
+
+
+def test_texts_are_classified(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("text,target\n" + "".join(f"words {i},{i}.5\n" for i in range(60)))
+    with pytest.raises(DataError, match="texts are classified"):
+        read(tmp_path / "t.csv", "text", Reading(kind="regression"))
+
+
+def test_tables_without_a_common_column_have_no_common_row(tmp_path: Path) -> None:
+    one = read(write_csv(tmp_path / "one.csv"), "tabular")
+    (tmp_path / "two.csv").write_text("weight,kind\n" + "".join(f"{i}.5,{'ab'[i % 2]}\n" for i in range(60)))
+    two = read(tmp_path / "two.csv", "tabular", Reading(target="kind"))
+    found = compare(one, two)
+    assert {split.removed for split in found.splits} == {split.before for split in found.splits}
+    assert {split.added for split in found.splits} == {split.after for split in found.splits}

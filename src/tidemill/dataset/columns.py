@@ -115,9 +115,9 @@ def as_target(target: pa.ChunkedArray, name: str, kind: Kind) -> pa.ChunkedArray
     if pa.types.is_string(target.type):
         missing = pc.or_kleene(missing, pc.equal(pc.utf8_trim_whitespace(target), "")).fill_null(True)
     if pc.any(missing).as_py():
-        row = pc.index(missing, True).as_py()
+        row, others = pc.index(missing, True).as_py(), pc.sum(missing).as_py() - 1
         raise DataError(
-            f"the target column {name!r} has no value in row {row + 1} (and {pc.sum(missing).as_py() - 1} more)",
+            f"the target column {name!r} has no value in row {row + 1}" + (f" (and {others} more)" if others else ""),
             "fill it, or remove those rows",
         )
     if kind == "regression":

@@ -105,6 +105,7 @@ def _content_columns(version: DatasetVersion) -> set[str]:
 def _rows(data: PackedDataset, split: str, columns: set[str]) -> Counter[_Row]:
     if not _has(data.version, split):
         return Counter()
+    columns = columns or _content_columns(data.version)  # nothing in common: no row is in both
     target = data.version.column("target").name
     path = next((c.name for c in data.version.columns if c.role == "path" and data.version.task == "image"), None)
     rows: Counter[_Row] = Counter()

@@ -41,7 +41,7 @@ def read_folder(folder: Path, *, note: Note, progress: Progress) -> Source:
     _check_classes(folder, pictures)
     checked = check_all([picture.path for picture in pictures], progress)
     splits = _splits(pictures, checked)
-    _check_apart(pictures, checked, splits)
+    _check_apart(pictures, checked, splits, note)
     facts = Pictures(
         round(median(each.height for each in checked)),
         round(median(each.width for each in checked)),
@@ -160,8 +160,8 @@ def _splits(pictures: list[Picture], checked: list[Checked]) -> list[str]:
     return splits
 
 
-def _check_apart(pictures: list[Picture], checked: list[Checked], splits: list[str]) -> None:
-    """No picture may be in two splits: the test would be about what was learned by heart."""
+def _check_apart(pictures: list[Picture], checked: list[Checked], splits: list[str], note: Note) -> None:
+    """No picture may be in two splits: the test would be about what was learned by heart. Two labels are mentioned."""
     seen: dict[bytes, int] = {}
     for i, each in enumerate(checked):
         first = seen.setdefault(each.digest, i)
@@ -170,6 +170,8 @@ def _check_apart(pictures: list[Picture], checked: list[Checked], splits: list[s
                 f"two splits share a picture: {pictures[first].name} and {pictures[i].name} are the same file",
                 f"remove it from {splits[first]} or from {splits[i]}",
             )
+        if pictures[first].label != pictures[i].label:
+            note(f"{pictures[first].name} and {pictures[i].name} are the same picture with two labels")
 
 
 def _batches(pictures: list[Picture], splits: list[str]) -> Iterator[tuple[str, pa.RecordBatch]]:

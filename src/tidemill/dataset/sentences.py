@@ -39,7 +39,9 @@ def read_sentences(
     source = choose(text, TEXTS, others, option="--text", what="holds the text")
     if left_out := [name for name in others if name != source]:
         note(f"left out: {', '.join(left_out)}")
-    kind = decide_kind(table.column(label), kind)
+    kind = decide_kind(table.column(label), kind or "classification")
+    if kind == "regression":
+        raise DataError(f"{path}: texts are classified, and {label!r} is to be a number", "leave --kind out")
     names = pa.array(_names(tables))
     row_column = "name" if "name" not in (source, label) else "row_name"
     packed = pa.table(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tidemill.dataset.splits import split_named
 from tidemill.domain.digest import Digest
-from tidemill.errors import DataError
+from tidemill.errors import DataError, nearest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -44,11 +44,15 @@ def read_table(file: Path, *, header: bool = True, text: frozenset[str] = frozen
         table = _read_parquet(file) if suffix == ".parquet" else _read_lines(file, suffix, header, text)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowKeyError) as error:
         raise _unreadable(file, str(error)) from None
+    except UnicodeDecodeError:
+        raise _encoding(file, "the column names") from None
     except OSError as error:
         if error.errno:
             raise
         raise _unreadable(file, str(error)) from None
     _check_shape(file, table, header)
+    for name in text.difference(table.column_names):
+        raise DataError(f"{file} has no column {name!r}", nearest(name, table.column_names, kind="columns"))
     for name in table.column_names:
         _refuse_nan(file, name, table.column(name))
         if suffix != ".parquet" and name not in text:
@@ -97,10 +101,9 @@ def _read_lines(file: Path, suffix: str, header: bool, text: frozenset[str]) -> 
     import pyarrow as pa
     from pyarrow import csv
 
-    names, quoting = _first_look(file, "\t" if suffix == ".tsv" else ",", header)
-    parse = csv.ParseOptions(
-        delimiter="\t" if suffix == ".tsv" else ",", quote_char='"' if quoting else False, newlines_in_values=quoting
-    )
+    delimiter = "\t" if suffix == ".tsv" else _separator(file)
+    names, quoting = _first_look(file, delimiter, header)
+    parse = csv.ParseOptions(delimiter=delimiter, quote_char='"' if quoting else False, newlines_in_values=quoting)
     read = csv.ReadOptions(column_names=names, autogenerate_column_names=False)
     convert = csv.ConvertOptions(column_types=dict.fromkeys(text, pa.string()), null_values=_MISSING)
     try:
@@ -115,18 +118,25 @@ _MISSING = ["", "NA", "N/A", "n/a", "#N/A", "null", "NULL", "None", "<NA>"]
 """Cells that mean 'no value'. 'NaN' is not among them: it comes from a calculation that failed, and is refused."""
 
 
+def _separator(file: Path) -> str:
+    """The comma; or the semicolon, which spreadsheets write where the comma is the decimal mark."""
+    with file.open("rb") as handle:
+        first = handle.readline(1_000_000)
+    return ";" if b";" in first and b"," not in first else ","
+
+
 def _first_look(file: Path, delimiter: str, header: bool) -> tuple[list[str] | None, bool]:
     """Names for the columns of a file without a header, and whether quotes quote (in a TSV they may be letters)."""
     with file.open("rb") as handle:
         head = handle.read(1_000_000)
     for mark in (b"\xff\xfe", b"\xfe\xff"):
         if head.startswith(mark):
-            raise _encoding(file, "UTF-16")
+            raise _encoding(file, "it is UTF-16", charset="UTF-16")
     if b"\0" in head:
         raise DataError(f"{file} holds zero bytes: it is no text file", _LAYOUT)
     lines = head.splitlines()
     odd = any(line.count(b'"') % 2 for line in lines)
-    quoting = delimiter == "," or not odd
+    quoting = delimiter != "\t" or not odd
     if header:
         return None, quoting
     first = lines[0].decode(errors="replace") if lines else ""
@@ -226,7 +236,7 @@ def _unreadable(file: Path, detail: str) -> DataError:
     return DataError(f"{file} cannot be read: {first[:160]}", "check that the file is whole and is what its name says")
 
 
-def _encoding(file: Path, what: str) -> DataError:
+def _encoding(file: Path, what: str, *, charset: str = "LATIN1") -> DataError:
     return DataError(
-        f"{file} is not UTF-8 ({what})", f"convert it:  iconv -f LATIN1 -t UTF-8 {file.name} > utf8-{file.name}"
+        f"{file} is not UTF-8 ({what})", f"convert it:  iconv -f {charset} -t UTF-8 {file.name} > utf8-{file.name}"
     )

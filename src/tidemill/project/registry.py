@@ -41,7 +41,7 @@ def parse_model(text: str) -> ModelRef:
     name, mark, rest = text.partition("/")
     if mark and is_name(name) and re.fullmatch(r"[1-9][0-9]{0,8}", rest):
         return ModelRef(name, None, int(rest))
-    raise InputError(f"{text[:80]!r} names no model version", f"write {FORMS}")
+    raise InputError(f"{text[:80]!r} names no model version", f"write {FORMS}, or the path of a bundle's folder")
 
 
 def tracking_uri(layout: Layout) -> str:

@@ -81,7 +81,7 @@ def read_table(path: Path, *, texts: Sequence[str] | None) -> pa.Table:
     try:
         table = _parquet(path) if suffix == ".parquet" else _csv(path, "\t" if suffix == ".tsv" else ",", texts)
     except (pa.ArrowException, UnicodeDecodeError, ValueError) as error:
-        first = str(error).split("\n", 1)[0][:200]
+        first = "".join(each if each.isprintable() else "?" for each in str(error)[:200])
         raise InputError(f"{path} cannot be read as {suffix[1:].upper()}: {first}", "check the file") from None
     if not table.num_rows:
         raise InputError(f"{path} has no rows", "give a table with at least one row")

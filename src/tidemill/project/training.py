@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from tidemill.errors import DataError
+from tidemill.errors import DataError, NotFoundError, nearest
 from tidemill.files import sweep_staging
 from tidemill.process import limit_threads
 from tidemill.project.configuration import config
@@ -62,11 +62,22 @@ def train(
     """
     limit_threads()
     settings = settings or config(layout, overrides)
+    _check_decision(layout, decision)
     data = open_for_task(layout, settings.data.name, settings.data.version, settings.task)
     spec, difference = _spec(layout, settings, data, decision)
     tracker = open_tracker(layout, settings, parent=parent)
     with _workdir(layout, settings) as workdir:
         return _run(layout, settings, data, spec, difference, tracker, report or Silent(), workdir)
+
+
+def _check_decision(layout: Layout, decision: str | None) -> None:
+    from tidemill.project.registry import ledger
+
+    if decision is None:
+        return
+    known = [event.payload["decision"]["id"] for event in ledger(layout).events() if event.kind == "decided"]
+    if decision not in known:
+        raise NotFoundError(f"there is no decision {decision!r}", nearest(decision, known[-8:], kind="decisions"))
 
 
 def _run(

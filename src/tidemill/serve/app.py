@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -97,6 +97,9 @@ def _routes(service: Service) -> list[BaseRoute]:
     async def docs(request: Request) -> Response:
         return FileResponse(_DOCS, media_type="text/html", headers={"content-security-policy": _POLICY})
 
+    async def home(request: Request) -> Response:
+        return RedirectResponse("/docs")
+
     return [
         Route("/v1/models/{name}:predict", Predict(service), methods=["POST"]),
         *v2_routes(service),
@@ -104,6 +107,7 @@ def _routes(service: Service) -> list[BaseRoute]:
         Route("/metrics", metrics),
         Route("/openapi.json", description),
         Route("/docs", docs),
+        Route("/", home),
     ]
 
 

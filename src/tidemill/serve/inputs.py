@@ -36,7 +36,9 @@ def parse_json(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise refusal(
-            400, f"the body is not JSON: {error.msg[:_SHOWN]}", "NaN and Infinity are no JSON either"
+            400,
+            f"the body is not JSON: {error.msg[:_SHOWN]}",
+            "see /docs for an example; NaN is no JSON",
         ) from None
 
 

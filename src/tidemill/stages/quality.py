@@ -13,6 +13,7 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 _Z = 1.959964  # 95 %, two-sided
 _RESAMPLES = 400
+_FEW = 20
 _LOGIT_LIMIT = 12.0  # float32 confidences saturate; beyond it one of them would outweigh all others
 
 
@@ -31,9 +32,18 @@ def measured_accuracy(correct: Bools, method: str) -> QualityEstimate:
 
 
 def measured_rmse(errors: Floats, method: str, *, seed: int) -> QualityEstimate:
-    """Root mean square of `errors` [N], N >= 1, in the unit of the target; interval by percentile bootstrap."""
+    """Root mean square of `errors` [N], N >= 1, in the unit of the target.
+
+    Interval by percentile bootstrap; below `_FEW` rows, where that is far too narrow, as of normal errors.
+    """
+    from scipy.stats import chi2
+
     rng = np.random.default_rng(seed)
     squares = errors.astype(np.float64) ** 2
+    rows = len(squares)
+    if rows < _FEW:
+        low, high = np.sqrt(squares.sum() / chi2.ppf([0.975, 0.025], rows))
+        return QualityEstimate("rmse", float(np.sqrt(squares.mean())), float(low), float(high), rows, method)
     means = [squares[rng.integers(0, len(squares), len(squares))].mean() for _ in range(_RESAMPLES)]
     low, high = np.sqrt(np.quantile(means, [0.025, 0.975]))
     return QualityEstimate("rmse", float(np.sqrt(squares.mean())), float(low), float(high), len(squares), method)

@@ -84,6 +84,11 @@ def show_value(metric: str, value: float) -> str:
     return f"{value:.1%}" if metric == "accuracy" else f"{value:.4g}"
 
 
+def show_p(value: float) -> str:
+    """A p-value, for a sentence; one that is too small for a float has a bound."""
+    return f"p {value:.1g}" if value >= 1e-300 else "p < 1e-300"
+
+
 def _beyond(quality: QualityEstimate, bound: float) -> bool:
     """Whether the whole interval is worse than `bound`."""
     return quality.high < bound if quality.metric == "accuracy" else quality.low > bound
@@ -179,7 +184,7 @@ def _estimate(report: DriftReport, config: RetrainConfig) -> Finding:
 
 
 def _drifted(report: DriftReport) -> str:
-    tests = [f"{test.feature} ({test.method}, p {test.p_value:.1g})" for test in report.drifted]
+    tests = [f"{test.feature} ({test.method}, {show_p(test.p_value)})" for test in report.drifted]
     return "drift in " + ", ".join(tests[:4]) + (f" and {len(tests) - 4} more" if len(tests) > 4 else "")
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from tidemill.cli.options import json_option, print_json
+from tidemill.errors import NotFoundError, nearest
 
 if TYPE_CHECKING:
     from tidemill.dataset.diff import DatasetDiff, SplitDiff
@@ -77,7 +78,11 @@ def list_(name: str | None, as_json: bool) -> None:
     from tidemill.project import data
     from tidemill.project.layout import find_project
 
-    versions = data.versions(find_project(), name)
+    every = data.versions(find_project())
+    versions = [version for version in every if name in (None, version.name)]
+    if name is not None and every and not versions:
+        known = {version.name for version in every}
+        raise NotFoundError(f"there is no data set {name!r}", nearest(name, known, kind="data sets"))
     if as_json:
         print_json(versions)
     elif not versions:

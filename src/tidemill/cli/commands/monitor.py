@@ -106,7 +106,9 @@ def _print_tests(report: DriftReport) -> None:
 
 
 def _p_value(test: DriftTest) -> str:
-    return f"p {test.p_value:.1g}" if test.p_value >= 1e-300 else "p < 1e-300"
+    from tidemill.stages.retrain import show_p
+
+    return show_p(test.p_value)
 
 
 def _print_classes(report: DriftReport) -> None:
