@@ -43,7 +43,8 @@ class MlflowRegistry:
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
-        self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        with _translated("opening the registry"):
+            self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
 
     def register(self, name: str, bundle: Path, run: str, tags: Mapping[str, str]) -> int:
         """The number of the new version; the same bundle registered again for the same run keeps its number."""
