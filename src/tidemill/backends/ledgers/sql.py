@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import sqlalchemy as sa
 
-from tidemill.backends.ledgers.migrations import EVENTS, LOCK, is_current, migrate
+from tidemill.backends.ledgers._migrations import EVENTS, LOCK, is_current, migrate
 from tidemill.domain.digest import Digest
 from tidemill.domain.record import now, to_plain
 from tidemill.domain.registry import GENESIS, Event, EventKind, event_digest
