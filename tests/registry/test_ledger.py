@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from tidemill.backends.ledgers import migrations
+from tidemill.backends.ledgers import _migrations
 from tidemill.backends.ledgers.sql import SqlLedger
 from tidemill.domain.record import now
 from tidemill.domain.registry import GENESIS, Event, event_digest, fold
@@ -147,8 +147,8 @@ def test_each_migration_runs_once_and_a_new_one_is_taken(uri: str, monkeypatch: 
     def m003_marks(connection: sa.Connection) -> None:
         connection.execute(sa.text("CREATE TABLE tidemill_marks (mark INTEGER)"))
 
-    steps: tuple[Callable[[sa.Connection], None], ...] = (*migrations.STEPS, m003_marks)
-    monkeypatch.setattr(migrations, "STEPS", steps)
+    steps: tuple[Callable[[sa.Connection], None], ...] = (*_migrations.STEPS, m003_marks)
+    monkeypatch.setattr(_migrations, "STEPS", steps)
     for _ in range(2):
         assert len(SqlLedger(uri).events()) == 1
     with sa.create_engine(uri).connect() as connection:
