@@ -117,6 +117,18 @@ def nearest(name: str, known: Iterable[str], *, kind: str = "known names") -> st
     return f"{kind}: {shown}"
 
 
+def from_message(message: str) -> TidemillError | None:
+    """Libraries wrap what the system or the database said in errors of their own; the words are all that is left."""
+    said = message.lower()
+    if "no space left on device" in said or "disk is full" in said or "disk full" in said:
+        return StorageError("the disk is full", "free some space and run the same command again")
+    if "database is locked" in said:
+        return BusyError("the project's database is locked by another program", "close what holds it, then try again")
+    if "readonly database" in said:
+        return StorageError("no permission to write the project's database", "check who owns the project's folder")
+    return None
+
+
 def from_os_error(error: OSError, doing: str) -> TidemillError:
     """The one place that gives an `OSError` a headline and a remedy; `doing` is a phrase like 'writing the bundle'."""
     where = f" ({error.filename})" if error.filename else ""

@@ -43,19 +43,14 @@ def usable_cores() -> int:
 def wait_without_spinning() -> None:
     """Let OpenMP's threads sleep while they wait for each other; must come before the first numeric library.
 
-    Spinning threads are a little quicker on an idle machine, and a hundred times slower on one where somebody else
-    holds a core: every barrier then waits for a time slice.
+    By default they spin for milliseconds: a little quicker on an idle machine, and up to a hundred times slower on one
+    where somebody else holds a core, for every barrier then waits for a time slice. Here they spin for microseconds.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 def limit_threads() -> int:
-    """Set the thread variables that numeric libraries read at import, unless the user did; returns the number.
-
-    OpenMP's threads wait by spinning, for milliseconds: when anything else wants a core, a training of small networks
-    takes ten to a hundred times as long. Here they spin for microseconds and then sleep.
-    """
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    """Set the thread variables that numeric libraries read at import, unless the user did; returns the number."""
     number = str(usable_cores())
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         number = os.environ.setdefault(name, number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -82,3 +83,44 @@ def test_every_system_error_has_a_remedy(number: int, kind: type[errors.Tidemill
 def test_nearest_names_come_first() -> None:
     assert errors.nearest("resnet8", ["resnet18", "alexnet", "small_cnn"]) == "did you mean resnet18?"
     assert "no models yet" in errors.nearest("x", [], kind="models")
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("Error while serializing: I/O error: No space left on device (os error 28)", errors.StorageError),
+        ("(sqlite3.OperationalError) database or disk is full", errors.StorageError),
+        ("(sqlite3.OperationalError) database is locked [SQL: …]", errors.BusyError),
+        ("attempt to write a readonly database", errors.StorageError),
+    ],
+)
+def test_what_libraries_only_say_in_words_has_a_remedy_too(message: str, kind: type[errors.TidemillError]) -> None:
+    rendered = errors.from_message(message)
+    assert isinstance(rendered, kind)
+    assert rendered.remedy
+    assert errors.from_message("something else") is None
+
+
+def test_a_closed_output_is_no_bug(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"exec '{sys.executable}' -m tidemill doctor >&-"], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("uri", "code", "said"),
+    [
+        ("foo://bar", 2, "is no database and no server"),
+        ("some/folder", 2, "is no database and no server"),
+        ("http://127.0.0.1:9", 1, "the tracking server 127.0.0.1:9 cannot be reached"),
+    ],
+)
+def test_a_wrong_tracking_uri_is_said_at_once(uri: str, code: int, said: str, tmp_path: Path) -> None:
+    (tmp_path / "tidemill.toml").write_text('[project]\nname = "p"\ntask = "image"\n')
+    done = subprocess.run(
+        [sys.executable, "-m", "tidemill", "models", "list"],
+        capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "MLFLOW_TRACKING_URI": uri},
+    )  # fmt: skip
+    assert done.returncode == code
+    assert said in done.stderr

@@ -117,16 +117,18 @@ def _finite(column: TableColumn, values: NDArray[np.float64], nulls: NDArray[np.
 
 
 def _texts(column: TableColumn, values: Sequence[Any]) -> NDArray[np.object_]:
+    """Some tables write a gap as null, others as empty text: a column that may have gaps reads both."""
     known = frozenset(column.categories)
+    gaps = column.nullable or "" in known
     texts = np.empty((len(values), 1), np.object_)
     for index, value in enumerate(values):
-        text = _as_text(value)
-        if text is None and (value is not None or not column.nullable):
+        text = "" if value is None else _spelled(column, _as_text(value))
+        if text is None or (value is None and not gaps):
             problem = "a value is missing" if value is None else f"{_show(value)} is not text"
             raise _bad(column, index, problem, f"known values: {_list(column.categories)}")
-        if text is not None and text not in known:
+        if text not in known and not (text == "" and gaps):
             raise _unknown(column, index, text)
-        texts[index, 0] = text or ""
+        texts[index, 0] = text
     return texts
 
 
@@ -143,12 +145,20 @@ def _as_text(value: Any) -> str | None:
     return None
 
 
+def _spelled(column: TableColumn, text: str | None) -> str | None:
+    """'True' and 'FALSE', as others write truth values, in the one form that a column of them knows."""
+    if text is not None and set(column.categories) <= {"true", "false"} and text.lower() in column.categories:
+        return text.lower()
+    return text
+
+
 def _text_array(column: TableColumn, values: pa.ChunkedArray) -> NDArray[np.object_]:
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.types as kinds
 
-    if not (kinds.is_string(values.type) or kinds.is_large_string(values.type)):
+    plain = kinds.is_string(values.type) or kinds.is_large_string(values.type)
+    if not plain or "" in column.categories or column.nullable or set(column.categories) <= {"true", "false"}:
         return _texts(column, values.to_pylist())
     nulls = values.is_null().to_numpy()
     if nulls.any() and not column.nullable:

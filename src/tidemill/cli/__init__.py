@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> None:
     """The entry point; exits with 0 (done), 1 (the work failed), 2 (the input is wrong) or 130 (interrupted)."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - it lasts as long as the process
     from tidemill.cli.failure import exit_with
     from tidemill.cli.root import tidemill
 

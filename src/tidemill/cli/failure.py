@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import click
 
-from tidemill.errors import TidemillError, from_os_error
+from tidemill.errors import TidemillError, from_message, from_os_error
 
 _EXTRAS = {
     "train": ("torch", "lightning", "mlflow", "dvc", "hydra", "omegaconf", "pandas", "duckdb", "sklearn", "xgboost",
@@ -61,10 +61,12 @@ def _known(error: BaseException) -> TidemillError | None:
                 return MissingExtraError("this command", extra)
     if isinstance(error, OSError):
         return from_os_error(error, "working")
-    seen: BaseException | None = error.__cause__ or error.__context__
+    seen: BaseException | None = error
     while seen is not None:  # libraries wrap a full disk or a locked database in errors of their own
         if isinstance(seen, OSError) and seen.errno is not None:
             return from_os_error(seen, "working")
+        if (said := from_message(str(seen))) is not None:
+            return said
         seen = seen.__cause__ or seen.__context__
     return None
 

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import sqlite3
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
-from tidemill.errors import StorageError
+from tidemill.errors import InputError, StorageError
 from tidemill.files import fsync_directory, locked, sweep_staging
 
 if TYPE_CHECKING:
     from tidemill.project.layout import Layout
 
 BUSY_SECONDS = 60
+_REACH_SECONDS = 5.0
+_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "databricks", "databricks-uc", "uc")
 
 
 def ensure_database(layout: Layout) -> str:
@@ -28,6 +33,7 @@ def ensure_database(layout: Layout) -> str:
     """
     foreign = os.environ.get("MLFLOW_TRACKING_URI")
     if foreign:
+        _check_foreign(foreign)
         return foreign
     if not layout.database.is_file():
         with locked(layout.locks / "database", timeout=120, what="the project's database"):
@@ -35,6 +41,26 @@ def ensure_database(layout: Layout) -> str:
                 _create(layout)
     _move_in(layout)
     return _uri(layout.database)
+
+
+@cache
+def _check_foreign(uri: str) -> None:
+    """MLflow would try an absent server for minutes before it says so."""
+    parts = urlsplit(uri)
+    if parts.scheme in ("http", "https"):
+        try:
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+            socket.create_connection((parts.hostname or "", port), timeout=_REACH_SECONDS).close()
+        except (OSError, ValueError) as error:
+            raise StorageError(
+                f"the tracking server {parts.hostname}:{parts.port or ''} cannot be reached: {error}",
+                "start it, or unset MLFLOW_TRACKING_URI to work with the project's own database",
+            ) from None
+    elif parts.scheme.partition("+")[0] not in _SCHEMES:
+        raise InputError(
+            f"MLFLOW_TRACKING_URI={uri[:80]!r} is no database and no server",
+            "give sqlite:///PATH, postgresql://…, mysql://… or http(s)://…, or unset it",
+        )
 
 
 def _uri(path: Path) -> str:

@@ -140,7 +140,8 @@ def _database(layout: Layout) -> Finding:
 
 def _leftovers(layout: Layout) -> Finding:
     left = sorted(layout.staging.iterdir()) if layout.staging.is_dir() else []
-    dead = [entry for entry in left if not os.path.exists(f"/proc/{entry.name.split('-')[0]}")]
+    owners = [entry.name.split("-")[0] for entry in left]
+    dead = [owner for owner in owners if owner.isdigit() and not os.path.exists(f"/proc/{owner}")]
     if dead:
         return Finding("leftovers", "ok", f"{len(dead)} of interrupted commands; the next command removes them")
     return Finding("leftovers", "ok", "none")

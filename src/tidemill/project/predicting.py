@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tidemill.errors import InputError, NotFoundError, nearest
 from tidemill.files import write_atomic
 from tidemill.project.layout import Layout
-from tidemill.project.sources import Pictures, as_numbers, pictures, read_lines, read_table, text_column
+from tidemill.project.sources import TABLES, Pictures, as_numbers, pictures, read_lines, read_table, text_column
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -92,7 +92,7 @@ def _of_texts(
     from tidemill.stages.predict import predict as answer
 
     file = _only(files)
-    if file.suffix.lower() not in (".csv", ".tsv", ".parquet"):
+    if file.suffix.lower() not in TABLES:
         numbers, texts = read_lines(file)
         answers = answer(predictor, texts, reporter)
         return _assembled(
@@ -120,7 +120,8 @@ def _of_rows(predictor: Predictor, files: Sequence[Path], column: str | None, re
             nearest(missing[0], table.column_names, kind="its columns"),
         )
     numbers = [each.name for each in preprocessing.columns if each.type != "category"]
-    readable, problems = as_numbers(table.select(names), numbers if files[0].suffix.lower() != ".parquet" else [])
+    written = files[0].suffix.lower() in (".csv", ".tsv")  # there a number may be text to the reader
+    readable, problems = as_numbers(table.select(names), numbers if written else [])
     answers = predict_table(predictor, readable, reporter)
     for row, problem in problems.items():
         answers.answers[row], answers.problems[row] = None, problem
@@ -136,7 +137,7 @@ def _only(files: Sequence[Path]) -> Path:
 
 
 def _rows(number: int) -> list[str]:
-    return [f"row {row}" for row in range(number)]
+    return [f"row {row}" for row in range(1, number + 1)]
 
 
 def _assembled(predictor: Predictor, given: dict[str, Any], names: Sequence[str], answers: Answers) -> Predictions:
@@ -168,6 +169,8 @@ def check_out(out: Path) -> None:
         raise InputError(f"--out {out}: the suffix {out.suffix!r} is unknown", f"known are {', '.join(_WRITERS)}")
     if out.is_dir():
         raise InputError(f"--out {out} is a folder", "name a file in it")
+    if not out.absolute().parent.is_dir():
+        raise NotFoundError(f"--out {out}: there is no folder {out.parent}", "make it, or write somewhere else")
 
 
 def write_table(table: pa.Table, out: Path) -> None:

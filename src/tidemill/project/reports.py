@@ -28,6 +28,7 @@ def keep(layout: Layout, ledger: Ledger, report: DriftReport, page: str) -> Dige
         "report": report.id,
         "digest": digest,
         "window": report.window,
+        "tests": len(report.tests),
         "drifted": [test.feature for test in report.drifted],
         "baseline": report.baseline,
         "estimated": report.estimated,

@@ -27,10 +27,10 @@ def open_tracker(layout: Layout, settings: Config, *, parent: str = "") -> Mlflo
     uri = ensure_database(layout)
     from tidemill.backends.trackers.mlflow import MlflowTracker
 
-    own = "MLFLOW_TRACKING_URI" not in os.environ
+    served = uri.startswith(("http://", "https://"))  # then the server says where artefacts go
     experiment = settings.logger.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or settings.name
     return MlflowTracker(
-        uri, experiment=experiment, artifacts=layout.artifacts if own else None, parent=parent,
+        uri, experiment=experiment, artifacts=None if served else layout.artifacts, parent=parent,
         system_metrics=settings.logger.system_metrics,
     )  # fmt: skip
 

@@ -40,6 +40,7 @@ def init(directory: Path, *, name: str, task: Task, sample: str | None = "defaul
     that does not exist.
     """
     _check(directory, name, task, sample)
+    _refuse_nested(directory)
     chosen = _sample(task, sample)
     _sweep(directory)
     with _built_beside(directory) as beside:
@@ -56,6 +57,13 @@ def init(directory: Path, *, name: str, task: Task, sample: str | None = "defaul
     made = Layout(directory.resolve())
     contain_caches(made.cache)
     return made
+
+
+def _refuse_nested(directory: Path) -> None:
+    """A project in a project would be part of the outer one's git repository."""
+    for folder in directory.resolve().parents:
+        if (folder / MARKER).is_file():
+            raise InputError(f"{directory} would lie inside the project {folder}", "make it in another folder")
 
 
 def _check(directory: Path, name: str, task: str, sample: str | None) -> None:

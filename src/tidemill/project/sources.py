@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+TABLES = (".csv", ".tsv", ".parquet", ".json", ".jsonl")
 _MAX_FILE = 256 << 20
 _MAX_LINES = 512 << 20
 
@@ -76,10 +78,15 @@ def read_table(path: Path, *, texts: Sequence[str] | None) -> pa.Table:
     import pyarrow as pa
 
     suffix = path.suffix.lower()
-    if suffix not in (".csv", ".tsv", ".parquet"):
-        raise InputError(f"{path} is no table", "give a CSV, TSV or Parquet file")
+    if suffix not in TABLES:
+        raise InputError(f"{path} is no table", f"give one of {', '.join(TABLES)}")
     try:
-        table = _parquet(path) if suffix == ".parquet" else _csv(path, "\t" if suffix == ".tsv" else ",", texts)
+        if suffix == ".parquet":
+            table = _parquet(path)
+        elif suffix in (".json", ".jsonl"):
+            table = pa.Table.from_pylist(_objects(path))
+        else:
+            table = _csv(path, "\t" if suffix == ".tsv" else ",", texts)
     except (pa.ArrowException, UnicodeDecodeError, ValueError) as error:
         first = "".join(each if each.isprintable() else "?" for each in str(error)[:200])
         raise InputError(f"{path} cannot be read as {suffix[1:].upper()}: {first}", "check the file") from None
@@ -88,6 +95,17 @@ def read_table(path: Path, *, texts: Sequence[str] | None) -> pa.Table:
     if len(set(table.column_names)) != len(table.column_names):
         raise InputError(f"{path} names a column twice", "give each column a name of its own")
     return table
+
+
+def _objects(path: Path) -> list[dict[str, object]]:
+    """The rows of a JSON file (a list, or a request as the server takes it), or of JSON lines. Raises ValueError."""
+    text = path.read_text(encoding="utf-8")
+    lines = path.suffix.lower() == ".jsonl"
+    found = [json.loads(line) for line in text.splitlines() if line.strip()] if lines else json.loads(text)
+    rows = found.get("inputs") if isinstance(found, dict) else found
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError('expected rows as objects, or {"inputs": [...]}')
+    return rows
 
 
 def _parquet(path: Path) -> pa.Table:

@@ -84,6 +84,11 @@ def show_value(metric: str, value: float) -> str:
     return f"{value:.1%}" if metric == "accuracy" else f"{value:.4g}"
 
 
+def counted(number: int, noun: str) -> str:
+    """'1 label', '1,200 labels'."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def show_p(value: float) -> str:
     """A p-value, for a sentence; one that is too small for a float has a bound."""
     return f"p {value:.1g}" if value >= 1e-300 else "p < 1e-300"
@@ -133,7 +138,7 @@ def _labels(report: DriftReport, config: RetrainConfig) -> Finding:
         return Finding("no label has come for this window:  tidemill feedback PREDICTION_ID LABEL")
     evidence = _figures("labelled", labelled)
     if labelled.rows < config.min_labels:
-        return Finding(f"{labelled.rows} labels are too few to decide by, {config.min_labels} are needed",
+        return Finding(f"{counted(labelled.rows, 'label')} to decide by: {config.min_labels} are needed",
                        evidence=evidence)  # fmt: skip
     bound = limit(report.baseline, config.max_drop)
     seen = f"labels show {labelled.metric} {show(labelled)} on {labelled.rows:,} answers"
@@ -191,7 +196,7 @@ def _drifted(report: DriftReport) -> str:
 def _drift(report: DriftReport) -> Finding:
     evidence = {"tests": float(len(report.tests)), "drifted": float(len(report.drifted))}
     if not report.tests:
-        return Finding(f"{report.window.rows:,} answers are too few to test for drift", evidence=evidence)
+        return Finding(f"{counted(report.window.rows, 'answer')} to test for drift: too few", evidence=evidence)
     if not report.drifted:
         return Finding(f"no drift: none of {len(report.tests)} tests fired", evidence=evidence)
     return Finding(f"{_drifted(report)}: alone that calls for no new model", evidence=evidence)

@@ -59,10 +59,20 @@ class Git:
         except FileNotFoundError:
             raise StateError("git is not installed", "install it, for example:  apt install git") from None
 
+    def _refuse_foreign(self) -> None:
+        """Git keeps out of a repository that is somebody else's, and says how to trust it."""
+        said = self._call(["rev-parse", "--absolute-git-dir"], None, None).stderr.decode(errors="replace")
+        if "dubious ownership" in said:
+            raise StateError(
+                f"git does not trust {self._root}: it belongs to another user",
+                f"work as its owner, or:  git config --global --add safe.directory '{self._root}'",
+            )
+
     def folder(self) -> Path:
         """The repository's .git folder. Raises StateError outside of any."""
         found = self.ask("rev-parse", "--absolute-git-dir")
         if found is None:
+            self._refuse_foreign()
             raise StateError(
                 f"{self._root} is in no git repository", "make one:  git init -b main && git add -A && git commit"
             )

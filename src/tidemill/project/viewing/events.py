@@ -73,7 +73,8 @@ def _reported(model: str, payload: Mapping[str, Any]) -> Words:
     reference, link = f"report {report[-4:]}", f"/drift?report={report}"
     if features:
         return "Alarm", f"{seen}: drift in {', '.join(features[:4])}{_more(features)}", "bad", reference, link
-    return "Report", f"{seen}: no drift", "plain", reference, link
+    found = "no drift" if payload.get("tests", 1) else "too few to test for drift"
+    return "Report", f"{seen}: {found}", "plain", reference, link
 
 
 def _names(drifted: Any) -> list[str]:

@@ -109,11 +109,13 @@ class LabelsView:
 class AlarmView:
     """One drift report as the strip of alarms shows it.
 
-    `harmless` says that the labels of the same window put quality at or above the limit; None when no label came.
+    `tested` is false where there were too few answers to test. `harmless` says that the labels of the same window put
+    quality at or above the limit; None when no label came.
     """
 
     report: str
     at: datetime
+    tested: bool
     drifted: bool
     harmless: bool | None
 

@@ -110,7 +110,10 @@ def _figures(estimate: QualityEstimate | None) -> tuple[float, float, float] | N
 
 def alarms(found: Sequence[DriftReport]) -> tuple[AlarmView, ...]:
     """The last thirty. An alarm was false when labels put the window's quality in the reference's interval or above."""
-    return tuple(AlarmView(report.id, report.at, bool(report.drifted), _harmless(report)) for report in found[-30:])
+    return tuple(
+        AlarmView(report.id, report.at, bool(report.tests), bool(report.drifted), _harmless(report))
+        for report in found[-30:]
+    )
 
 
 def _harmless(report: DriftReport) -> bool | None:

@@ -114,6 +114,8 @@ def _serve(view: LoopView) -> Station:
 def _watch(view: LoopView) -> Station:
     if not view.alarms:
         return Station("watch", "no report yet", "empty", "/drift")
+    if not view.alarms[-1].tested:
+        return Station("watch", "too few answers", "done", "/drift")
     if not view.alarms[-1].drifted:
         return Station("watch", "no drift", "done", "/drift")
     last = view.alarms[-1].report
