@@ -16,7 +16,7 @@ from tidemill.backends.families.models.resnet import ResNet18Network
 from tidemill.backends.families.models.small_cnn import SmallCnnNetwork
 from tidemill.backends.families.networks.augment import augmentation
 from tidemill.backends.families.networks.batches import Batches
-from tidemill.backends.families.networks.fit import Splits, fit, seeded
+from tidemill.backends.families.networks.fit import Splits, fit, seeded, share_batches
 from tidemill.backends.families.networks.graphs import PictureGraph
 from tidemill.backends.families.networks.source import NetworkModel, Saved, classifier_signature
 from tidemill.backends.families.networks.split import labelled, learnable
@@ -59,6 +59,7 @@ class ImageFamily:
         batches = Batches(
             rows, config.trainer.batch_size, shuffle=True, seed=config.seed, augment=augmentation(config.data.augment)
         )
+        share_batches(config.trainer.batch_size * rows.inputs[0][0].numel())
         fit(graph, config, Splits(batches, val), report, workdir)
         inputs = [Tensor("image", "uint8", (-1, shape["height"], shape["width"], shape["channels"]))]
         signature = classifier_signature("image", inputs, labels, _width(graph))
