@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -150,6 +151,8 @@ def test_a_killed_first_run_leaves_nothing_bad(after: float, tmp_path: Path) -> 
 
 
 def test_the_users_tracking_server_is_honoured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://tracking.example:5000")
-    assert ensure_database(Layout(tmp_path)) == "http://tracking.example:5000"
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        uri = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+        assert ensure_database(Layout(tmp_path)) == uri
     assert not os.listdir(tmp_path)
