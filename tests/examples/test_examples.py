@@ -33,7 +33,7 @@ def test_the_notebook_runs_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         (tmp_path / name).mkdir()
         monkeypatch.setenv(name, str(tmp_path / name))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
-    notebook = nbformat.read(EXAMPLES / "loop.ipynb", as_version=4)
+    notebook = nbformat.read(EXAMPLES / "loop.ipynb", as_version=4)  # type: ignore[no-untyped-call]  # of nbformat
     NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
     text = "".join(
         output.get("text", "") for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs
