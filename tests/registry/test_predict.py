@@ -86,6 +86,9 @@ def test_every_format_is_written(tmp_path: Path, predict: Predict, suffix: str) 
     rows = pa.table({"width": [1.0, -4.0], "height": [2.0, 0.0]})
     pq.write_table(rows, tmp_path / "rows.parquet")
     out = tmp_path / "new" / f"answers.{suffix}"
+    missing = predict(bundle, str(tmp_path / "rows.parquet"), "--out", str(out))
+    assert missing.code == 2 and "there is no folder" in missing.err
+    out.parent.mkdir()
     assert predict(bundle, str(tmp_path / "rows.parquet"), "--out", str(out)).code == 0
     match suffix:
         case "jsonl":
@@ -99,6 +102,16 @@ def test_every_format_is_written(tmp_path: Path, predict: Predict, suffix: str) 
     assert [entry.name for entry in out.parent.iterdir()] == [out.name]
 
 
+def test_rows_as_json_as_the_server_takes_them(tmp_path: Path, predict: Predict) -> None:
+    bundle = tabular_bundle(tmp_path / "bundle")
+    rows = [{"width": 1.0, "height": 2.0}, {"width": -4, "height": 0}]
+    (tmp_path / "request.json").write_text(json.dumps({"inputs": rows}))
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    for name in ("request.json", "rows.jsonl"):
+        answers = predict(bundle, str(tmp_path / name), "--json").json
+        assert [row["output"] for row in answers] == ["large", "small"]
+
+
 def test_bad_rows_of_a_large_table_are_named(tmp_path: Path, predict: Predict) -> None:
     rng = np.random.default_rng(0)
     lines = [f"{a:.3f},{b:.3f}" for a, b in rng.normal(size=(3000, 2))]
@@ -107,9 +120,9 @@ def test_bad_rows_of_a_large_table_are_named(tmp_path: Path, predict: Predict) -
     bundle = tabular_bundle(tmp_path / "bundle")
     done = predict(bundle, str(tmp_path / "rows.csv"), "--json")
     assert done.code == 1
-    assert "row 10: column 'width': 'abc' is not a number" in done.err
-    assert "row 1500: column 'width': a number is missing" in done.err
-    assert "row 2999: column 'width': 1e+60 is too large" in done.err
+    assert "row 11: column 'width': 'abc' is not a number" in done.err
+    assert "row 1501: column 'width': a number is missing" in done.err
+    assert "row 3000: column 'width': 1e+60 is too large" in done.err
     rows = done.json
     assert len(rows) == 3000 and sum(row["output"] is None for row in rows) == 3
     assert rows[1501]["output"] in ("small", "medium", "large")
@@ -143,6 +156,9 @@ def test_texts_by_line_and_by_column(tmp_path: Path, predict: Predict) -> None:
         ("binary.csv", bytes(range(256))),
         ("none.parquet", b"PAR1 no"),
         ("table.xlsx", b"PK"),
+        ("deep.json", b"[" * 100_000),
+        ("value.json", b'{"inputs": 3}'),
+        ("broken.jsonl", b'{"width": 1'),
     ],
 )
 def test_a_table_that_cannot_be_read_is_code_2(tmp_path: Path, predict: Predict, name: str, content: bytes) -> None:

@@ -87,7 +87,7 @@ def read_table(path: Path, *, texts: Sequence[str] | None) -> pa.Table:
             table = pa.Table.from_pylist(_objects(path))
         else:
             table = _csv(path, "\t" if suffix == ".tsv" else ",", texts)
-    except (pa.ArrowException, UnicodeDecodeError, ValueError) as error:
+    except (pa.ArrowException, ValueError, RecursionError) as error:  # bad UTF-8 and bad JSON are ValueErrors
         first = "".join(each if each.isprintable() else "?" for each in str(error)[:200])
         raise InputError(f"{path} cannot be read as {suffix[1:].upper()}: {first}", "check the file") from None
     if not table.num_rows:

@@ -20,7 +20,7 @@ from tidemill.bundle.reference import write_reference
 from tidemill.bundle.write import record_files, write_bundle
 from tidemill.domain.bundle import PROTOCOL, Bundle, Golden, Lineage, Parity
 from tidemill.errors import DataError, GateError
-from tidemill.files import staged_directory
+from tidemill.files import staged_directory, sweep_staging
 from tidemill.ports import Scored
 from tidemill.stages.card import card
 from tidemill.stages.parity import Comparison, check_parity, compare_exported
@@ -58,6 +58,7 @@ def export(
     built in `staging` and appears whole or not at all. Raises GateError when parity or a golden request does not hold.
     """
     staging.mkdir(parents=True, exist_ok=True)
+    sweep_staging(staging)
     with tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-", dir=staging) as folder:
         built = Path(folder)
         opened, _ = build(
