@@ -71,6 +71,29 @@ def test_the_tour_works_word_for_word(task: str, tmp_path: Path) -> None:
         said = {line: _shell(line.replace("PREDICTION_ID", prediction), project) for line in second[1:]}
     assert f"{name}/1" in said["tidemill trace PREDICTION_ID"]
     assert "wait" in said[f"tidemill retrain {name}"]
+    if task == "image":
+        _opens_in_mlflow(project)
+        _serves_from_a_bundle(project)
+
+
+def _opens_in_mlflow(project: Path) -> None:
+    found = re.search(r"```python\n(import mlflow\n.*?)```", README, re.DOTALL)
+    assert found is not None
+    code = found.group(1) + "\nprint(model.predict([open('examples/seven.png', 'rb').read()])['output'][0])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True)
+    assert done.stdout.strip() == "7", done.stderr
+
+
+def _serves_from_a_bundle(project: Path) -> None:
+    export, serve = (
+        line.split("  #")[0].strip() for line in README.splitlines() if line.strip().endswith(("trained", "it serves"))
+    )
+    _shell(export, project)
+    with _terminal(f"{serve} --port {PORTS['image']}", project):
+        answer = _shell(
+            f"curl -F file=@examples/seven.png localhost:{PORTS['image']}/v1/models/digits:predict", project
+        )
+    assert json.loads(answer)["predictions"][0]["class"] == "7"
 
 
 def test_the_first_commands_are_the_two() -> None:
