@@ -14,6 +14,8 @@ from pathlib import Path
 
 from tidemill.project import data, models, scaffold, serving, tracing, training, watching
 
+MARKS = {True: "ok", None: "nothing to check", False: "BROKEN"}
+
 
 def ask(url: str, pictures: list[bytes]) -> list[dict[str, str]]:
     """Send each picture as the body of a request of its own; the answered rows."""
@@ -48,7 +50,7 @@ def main(folder: Path) -> None:
     print(f"{report.window.rows} answers, {report.window.labelled} labels, drifted: {drifted or 'nothing'}")
     print(f"decision: {decision.verdict}, because {'; '.join(decision.reasons)}")
     for link in tracing.trace(layout, answers[0]["id"]).links:
-        print(f"  {'ok' if link.verified else 'BROKEN'}  {link.kind}: {link.name}")
+        print(f"  {MARKS[link.verified]}  {link.kind}: {link.name}")
 
 
 if __name__ == "__main__":

@@ -75,13 +75,24 @@ def staged_directory(final: Path, *, staging: Path) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
+def process_lives(pid: int) -> bool:
+    """Whether there is a process with this number, whoever's it is."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def sweep_staging(staging: Path) -> None:
     """Remove what processes that are no longer alive left in `staging`."""
     if not staging.is_dir():
         return
     for entry in staging.iterdir():
         owner = entry.name.split("-", 1)[0]
-        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+        if owner.isdigit() and not process_lives(int(owner)):
             shutil.rmtree(entry, ignore_errors=True) if entry.is_dir() else entry.unlink(missing_ok=True)
 
 

@@ -113,14 +113,14 @@ def test_prediction_ids_sort_by_time_and_know_it() -> None:
     assert before <= prediction_time(ids[0]) <= datetime.now(UTC)
 
 
-@pytest.mark.parametrize("text", ["", "x", "../../etc", "8" + "0" * 25, "0" * 25 + "U"])
+@pytest.mark.parametrize("text", ["", "x", "../../etc", "8" + "0" * 25, "0" * 25 + "U", "7" + "Z" * 25])
 def test_other_texts_are_no_prediction_ids(text: str) -> None:
     assert not is_prediction_id(text)
     with pytest.raises(ValueError, match="not a prediction id"):
         prediction_time(text)
 
 
-MOVES = st.lists(st.sampled_from(["registered", "promoted", "rolled_back", "retired"]), max_size=20)
+MOVES = st.lists(st.sampled_from(["registered", "promoted", "rolled_back"]), max_size=20)
 
 
 @given(MOVES, st.randoms(use_true_random=False))
@@ -132,11 +132,11 @@ def test_folding_never_serves_what_was_not_promoted(moves: list[Any], random: An
         if kind == "registered":
             known += 1
             payload = {"version": known, "bundle": str(GENESIS), "run": "r"}
-        elif kind in ("promoted", "retired"):
+        elif kind == "promoted":
             if not known:
                 continue
             payload = {"version": random.randint(1, known)}
-            promoted |= {payload["version"]} if kind == "promoted" else set()
+            promoted.add(payload["version"])
         at = start + timedelta(seconds=step)
         events.append(Event(step, at, "me", kind, "m", payload, GENESIS, GENESIS))
     state = fold(events)

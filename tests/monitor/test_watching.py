@@ -143,3 +143,17 @@ def test_drift_can_fail_the_command(project: Project, monkeypatch: pytest.Monkey
     said = CliRunner().invoke(monitor_command.command, [loop.NAME, "--fail-on-drift"])
     assert said.exit_code == 1
     assert "tests fired" in said.output
+
+
+def test_a_version_that_was_rolled_back_does_not_come_again(project: Project, tmp_path: Path) -> None:
+    layout, ids = project
+    loop.label_all(layout, ids)
+    folder = loop.write_table(tmp_path / "v2", trained=list(loop.CENTRES))
+    data.add(layout, folder, name=loop.NAME, target="kind")
+    decision = watching.decide(layout, loop.NAME)
+    first = watching.carry_out(layout, decision)
+    assert first.promotion is not None
+    models.rollback(layout, loop.NAME, "an operator's reason")
+    again = watching.carry_out(layout, decision)
+    assert again.trained is not None
+    assert again.trained.number == 3, "trained anew: version 2 has had its chance"

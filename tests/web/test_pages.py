@@ -139,7 +139,6 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Layout:
     )
     making.register(layout, 1, bundle=bundle)
     making.promote(layout, 1, bundle, forced=HOSTILE)
-    making.append(layout, "retired", {"version": 7, "reason": HOSTILE})
     making.append(layout, "rolled_back", {"from": 1, "to": HOSTILE, "reason": "w" * 3000})
     making.append(layout, "reported", {"report": HOSTILE, "digest": bundle, "drifted": [HOSTILE], "window": {}})
     making.answer(layout, bundle, version=1, rows=2, labelled=2, output=HOSTILE, content=HOSTILE.encode())

@@ -12,14 +12,13 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from tidemill.domain.bundle import ImagePreprocessing
+from tidemill.domain.dataset import PICTURE_FORMATS, PICTURE_PIXELS
 from tidemill.errors import ItemError
 from tidemill.process import usable_cores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
-MAX_PIXELS = 25_000_000
 _POOL_FROM = 16  # pictures, and their mean size in bytes: below it a pool costs more than it saves
 _POOL_BYTES = 32 << 10
 _ORIENTATION = 0x0112
@@ -65,7 +64,7 @@ def _decode(preprocessing: ImagePreprocessing, content: object, index: int) -> N
             "send the bytes of a PNG, JPEG or WebP file",
         )
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
+        with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as picture:
             _check_size(picture.size, index)
             upright = _turn(picture)
             plain = _convert(upright, preprocessing.mode)
@@ -88,14 +87,14 @@ def _decode(preprocessing: ImagePreprocessing, content: object, index: int) -> N
 
 
 def _check_size(size: tuple[int, int], index: int) -> None:
-    if size[0] * size[1] > MAX_PIXELS:
+    if size[0] * size[1] > PICTURE_PIXELS:
         raise _too_large(index, f" ({size[0]} x {size[1]})")
     if not size[0] * size[1]:
         raise ItemError(index, f"input {index} is a picture without pixels", "send another")
 
 
 def _too_large(index: int, size: str = "") -> ItemError:
-    limit = f"{MAX_PIXELS // 1_000_000} million pixels"
+    limit = f"{PICTURE_PIXELS // 1_000_000} million pixels"
     return ItemError(index, f"input {index} is a picture of more than {limit}{size}", f"make it smaller than {limit}")
 
 

@@ -15,7 +15,7 @@ from tidemill.errors import TidemillError, from_message, from_os_error
 _EXTRAS = {
     "train": ("torch", "lightning", "mlflow", "dvc", "hydra", "omegaconf", "pandas", "duckdb", "sklearn", "xgboost",
               "transformers", "sqlalchemy", "onnx", "skl2onnx", "onnxmltools", "matplotlib", "jinja2", "skops",
-              "torchmetrics", "safetensors", "scipy", "filelock", "psutil", "yaml"),
+              "torchmetrics", "safetensors", "scipy", "psutil", "yaml"),
 }  # fmt: skip
 
 

@@ -142,8 +142,6 @@ def _detail(event: Event) -> str:
             return f"{payload['decision']['verdict']}: {'; '.join(payload['decision']['reasons'])}"
         case "reported":
             return f"report {payload['report']}" + (", drift" if payload["drifted"] else "")
-        case _:
-            return f"{event.model}/{payload['version']}: {payload['reason']}"
 
 
 def _alias(state: RegistryState, number: int) -> str | None:

@@ -103,7 +103,7 @@ class CallbacksConfig:
 class LoggerConfig:
     """Group `logger`: beside MLflow, which always keeps the run."""
 
-    name: Literal["mlflow", "csv"] = "mlflow"  # "csv": metrics.csv among the run's artefacts as well
+    name: Literal["mlflow", "csv"] = "mlflow"  # "csv": also .tidemill/csv/NAME/RUN/metrics.csv
     experiment: str = ""  # MLflow experiment; empty: the model's name
     system_metrics: bool = True  # track the use of CPU, memory and disk
 
@@ -153,7 +153,7 @@ class RetrainConfig:
 
     max_drop: float = bounded(0.05, low=0, high=1)  # fall of accuracy below the reference that calls for a new model
     min_labels: int = bounded(30, low=1)  # below it labels do not decide
-    on_drift: bool = True  # drift alone calls for a new model, when the estimate falls too
+    on_drift: bool = True  # with drift, an estimate below the reference calls for a new model
     cooldown_hours: float = bounded(0.0, low=0)  # after a retraining, so long none is decided
 
 

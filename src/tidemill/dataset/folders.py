@@ -78,9 +78,9 @@ def _folders(folder: Path) -> list[str]:
 
 def _refuse_strays(root: Path, given: dict[str, str], note: Note) -> None:
     """A picture beside the class folders would silently be left out; anything else is only mentioned."""
-    from tidemill.dataset.pictures import FORMATS
+    from tidemill.domain.dataset import PICTURE_FORMATS
 
-    suffixes = {f".{name.lower()}" for name in FORMATS} | {".jpg", ".tif", ".pgm"}
+    suffixes = {f".{name.lower()}" for name in PICTURE_FORMATS} | {".jpg", ".tif"}
     for folder in [root, *(root / name for name in given)]:
         for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
             if entry.is_dir() or _is_clutter(entry.name):

@@ -10,13 +10,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from tidemill.domain.dataset import PICTURE_FORMATS, PICTURE_PIXELS
 from tidemill.errors import DataError
 from tidemill.process import usable_cores
 
-MAX_PIXELS = 25_000_000
 MAX_BYTES = 32_000_000
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-_GREY = frozenset({"1", "L", "LA", "I", "I;16", "F"})
+_GREY = frozenset({"1", "L", "LA", "I", "I;16"})
 _CHUNK = 256
 
 
@@ -63,16 +62,18 @@ def check(file: Path) -> Checked:
     if not content:
         raise DataError(f"{file} is empty", "remove it or get it again")
     try:
-        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
+        with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as image:
+            if image.width * image.height > PICTURE_PIXELS:
                 raise _too_large(file, f"{image.width} x {image.height} pixels")
             image.load()
+            if image.mode == "F":
+                raise DataError(f"{file} holds numbers with fractions, not colours", "convert it to 8 or 16 bits")
             return Checked(hashlib.sha256(content).digest(), image.height, image.width, image.mode in _GREY)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_large(file, "a picture") from None
     except UnidentifiedImageError:
         raise DataError(
-            f"{file} is not a picture", f"remove it, or convert it to one of {', '.join(FORMATS)}"
+            f"{file} is not a picture", f"remove it, or convert it to one of {', '.join(PICTURE_FORMATS)}"
         ) from None
     except (OSError, SyntaxError, ValueError, EOFError, ArithmeticError, LookupError) as error:  # what Pillow raises
         raise DataError(f"{file} is truncated or damaged: {error}", "remove it or get it again") from None
@@ -80,7 +81,7 @@ def check(file: Path) -> Checked:
 
 def _too_large(file: Path, what: str) -> DataError:
     return DataError(
-        f"{file} is too large: {what}, more than {MAX_PIXELS // 1_000_000} million are not read",
+        f"{file} is too large: {what}, more than {PICTURE_PIXELS // 1_000_000} million are not read",
         "make it smaller or remove it",
     )
 

@@ -13,6 +13,10 @@ Task = Literal["image", "text", "tabular"]
 Kind = Literal["classification", "regression"]
 SPLITS = ("train", "val", "test")
 
+# What a picture file may be: the same for data that is added and for a request that is answered.
+PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+PICTURE_PIXELS = 25_000_000
+
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 

@@ -12,7 +12,7 @@ from tidemill.domain.digest import Digest
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The traffic of one model version between two instants, with the ids at its ends."""
+    """The traffic of one model version between two instants."""
 
     model: str
     version: int

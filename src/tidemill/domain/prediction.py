@@ -13,6 +13,7 @@ from tidemill.domain.digest import Digest
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
+_LAST_TIME = "76EZ91ZP0R"  # 9999-12-31 in milliseconds, in the id's alphabet: compared as text, which sorts as time
 _FORM = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _lock = threading.Lock()
 _last = 0
@@ -45,7 +46,8 @@ os.register_at_fork(after_in_child=_forget_spare)
 
 
 def is_prediction_id(text: str) -> bool:
-    return _FORM.fullmatch(text) is not None
+    """The form of an id, and a time in it that the calendar has (up to the year 9999)."""
+    return _FORM.fullmatch(text) is not None and text[:10] <= _LAST_TIME
 
 
 def prediction_time(prediction_id: str) -> datetime:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from tidemill.domain.digest import Digest
 from tidemill.domain.record import to_plain
 
-EventKind = Literal["registered", "promoted", "rolled_back", "retired", "reported", "decided"]
+EventKind = Literal["registered", "promoted", "rolled_back", "reported", "decided"]
 GENESIS = Digest("sha256:" + "0" * 64)
 
 
@@ -84,10 +84,6 @@ def fold(events: Iterable[Event], *, until: datetime | None = None) -> RegistryS
             case "rolled_back":
                 if champions:
                     champions.pop()
-            case "retired":
-                assert isinstance(number, int)
-                champions = [c for c in champions if c != number]
-                challenger = None if challenger == number else challenger
             case _:
                 pass
     return RegistryState(versions, tuple(champions), challenger)

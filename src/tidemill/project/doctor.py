@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from tidemill.errors import TidemillError
+from tidemill.files import process_lives
 from tidemill.process import usable_cores
 from tidemill.project.layout import Layout, read_marker
 
@@ -141,29 +142,22 @@ def _database(layout: Layout) -> Finding:
 def _leftovers(layout: Layout) -> Finding:
     left = sorted(layout.staging.iterdir()) if layout.staging.is_dir() else []
     owners = [entry.name.split("-")[0] for entry in left]
-    dead = [owner for owner in owners if owner.isdigit() and not os.path.exists(f"/proc/{owner}")]
+    dead = [owner for owner in owners if owner.isdigit() and not process_lives(int(owner))]
     if dead:
         return Finding("leftovers", "ok", f"{len(dead)} of interrupted commands; the next command removes them")
     return Finding("leftovers", "ok", "none")
 
 
 def _records(layout: Layout) -> Iterator[Finding]:
-    """The ledger's chain, and each champion's bundle, byte for byte."""
+    """The ledger's chain, and every version's bundle, byte for byte."""
     if not layout.database.exists() and not os.environ.get("MLFLOW_TRACKING_URI"):
         return
     try:
-        from tidemill.bundle.read import open_bundle
         from tidemill.project import models
 
-        models.verify(layout)
-        events = models.ledger(layout).events()
-        yield Finding("ledger", "ok", f"{len(events)} lines, chain intact")
-        for name in sorted({event.model for event in events}):
-            state = models.state(layout, name)
-            if state.champion is not None:
-                version = state.versions[state.champion]
-                open_bundle(layout.bundle(version.bundle), expected=version.bundle)
-                yield Finding(f"champion {name}", "ok", f"{version}, bundle {version.bundle.short} intact")
+        for check in models.verify(layout):
+            remedy = "" if check.held else "restore it, or promote another version"
+            yield Finding(check.name, "ok" if check.held else "fail", check.detail, remedy)
     except ModuleNotFoundError:
         yield Finding("ledger", "warn", "not looked at: the training part is missing", "pip install 'tidemill[train]'")
     except TidemillError as error:

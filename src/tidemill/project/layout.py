@@ -73,8 +73,13 @@ class Layout:
 
     @property
     def reports(self) -> Path:
-        """Drift reports, evaluations and evidence: `reports/ID/`."""
+        """Drift reports and the evidence of promotions: `reports/ID/`."""
         return self.state / "reports"
+
+    @property
+    def csv(self) -> Path:
+        """What `logger=csv` writes: `csv/NAME/RUN/`."""
+        return self.state / "csv"
 
     @property
     def datasets(self) -> Path:

@@ -18,7 +18,7 @@ from tidemill.files import locked, write_atomic
 from tidemill.project.layout import Layout
 from tidemill.project.registry import events, tracking_uri
 
-_MOVES = ("registered", "promoted", "rolled_back", "retired")
+_MOVES = ("registered", "promoted", "rolled_back")
 
 
 def reconcile(layout: Layout, name: str | None = None) -> None:

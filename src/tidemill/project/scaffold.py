@@ -14,7 +14,7 @@ from typing import Any
 from tidemill.config.groups import DEFAULTS
 from tidemill.domain.dataset import Task, is_name
 from tidemill.errors import InputError, nearest
-from tidemill.files import fsync_directory, fsync_tree
+from tidemill.files import fsync_directory, fsync_tree, process_lives
 from tidemill.process import contain_caches
 from tidemill.project import data
 from tidemill.project.layout import MARKER, Layout
@@ -114,7 +114,7 @@ def _sweep(directory: Path) -> None:
     """Remove what a killed `init` of the same name left."""
     for left in directory.parent.glob(f".{directory.name}.*{_UNFINISHED}"):
         owner = left.name.removesuffix(_UNFINISHED).rpartition(".")[2]
-        if not Path(f"/proc/{owner}").exists():
+        if owner.isdigit() and not process_lives(int(owner)):
             shutil.rmtree(left, ignore_errors=True)
 
 

@@ -158,7 +158,7 @@ def _beside(layout: Layout, settings: Config) -> list[Tracker]:
         return []
     from tidemill.backends.trackers.csv import CsvTracker
 
-    return [CsvTracker(layout.state / "csv" / settings.name)]
+    return [CsvTracker(layout.csv / settings.name)]
 
 
 def _spec(layout: Layout, settings: Config, data: PackedDataset, decision: str | None) -> tuple[RunSpec, bytes]:

@@ -222,9 +222,14 @@ def _last_retrain(layout: Layout, events: Sequence[Event]) -> datetime | None:
 
 
 def _trained_before(layout: Layout, champion: ModelVersion, dataset: Digest) -> ModelVersion | None:
-    """The newest version after the champion that was trained on the data with this digest."""
-    state = fold(models.ledger(layout).events(champion.name))
-    for number in sorted(state.versions, reverse=True):
+    """The newest version after the champion that was trained on the data with this digest.
+
+    One that was champion and was rolled back has had its chance.
+    """
+    events = models.ledger(layout).events(champion.name)
+    state = fold(events)
+    gone = {event.payload["from"] for event in events if event.kind == "rolled_back"}
+    for number in sorted(set(state.versions) - gone, reverse=True):
         if number > champion.number and _lineage(layout, state.versions[number]).dataset_digest == dataset:
             return state.versions[number]
     return None

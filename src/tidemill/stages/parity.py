@@ -75,8 +75,8 @@ def compare_exported(
 def allowed_difference(signature: Signature, scores: NDArray[np.float32], tolerance: float) -> float:
     """How far one score may be off: `tolerance` for probabilities.
 
-    For regression it is `tolerance` standard deviations of the answers, and at least 1e-7 of the largest, below which
-    32-bit floats do not reach.
+    For regression it is `tolerance` standard deviations of the answers, and at least a thousandth of it times the
+    largest, below which 32-bit floats do not reach.
     """
     if signature.kind == "classification":
         return tolerance

@@ -7,7 +7,7 @@ import warnings
 
 from PIL import Image
 
-from tidemill.bundle.pictures import FORMATS, MAX_PIXELS
+from tidemill.domain.dataset import PICTURE_FORMATS, PICTURE_PIXELS
 
 SIDE = 256
 
@@ -17,8 +17,8 @@ def thumbnail(content: bytes) -> bytes | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content), formats=FORMATS) as picture:
-                if picture.width * picture.height > MAX_PIXELS:
+            with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as picture:
+                if picture.width * picture.height > PICTURE_PIXELS:
                     return None
                 picture.draft("RGB", (SIDE, SIDE))
                 plain = picture.convert("L" if picture.mode in ("1", "L") else "RGBA" if _clear(picture) else "RGB")

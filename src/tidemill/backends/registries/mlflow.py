@@ -54,8 +54,7 @@ class MlflowRegistry:
                 if version.run_id == run and version.tags.get(BUNDLE_TAG) == digest:
                     return int(version.version)
             self._keep(bundle, run)
-            if name not in self.names():
-                self._client.create_registered_model(name)
+            self._make_name(name)
             created = self._client.create_model_version(
                 name, source=f"runs:/{run}/{FOLDER}", run_id=run, tags={**tags, BUNDLE_TAG: str(digest)}
             )
@@ -99,6 +98,14 @@ class MlflowRegistry:
 
     def _search(self, name: str) -> list[MlflowVersion]:
         return list(_pages(self._client.search_model_versions, filter_string=f"name='{name}'"))
+
+    def _make_name(self, name: str) -> None:
+        """Two first trainings at once both find no name; the second to make it finds it made."""
+        try:
+            self._client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
 
     def _keep(self, bundle: Path, run: str) -> None:
         with tempfile.TemporaryDirectory() as folder:

@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from tidemill.errors import StorageError, TidemillError, from_os_error
+from tidemill.files import process_lives
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -112,7 +113,7 @@ def _translated(doing: str) -> Iterator[None]:
         raise StorageError(
             f"DVC cannot reach this remote: {_first_line(error)}", "install that package with pip"
         ) from error
-    except Exception as error:
+    except Exception as error:  # each remote's library has classes of its own
         cause: BaseException | None = error
         while cause is not None:
             if isinstance(cause, OSError) and cause.errno:
@@ -137,5 +138,5 @@ def clear_rwlock(path: Path, pid: int) -> None:
         return
     except (ValueError, TypeError, KeyError, AttributeError):
         owners = set()
-    if all(owner == pid or not Path(f"/proc/{owner}").exists() for owner in owners):
+    if all(owner == pid or not process_lives(owner) for owner in owners):
         path.unlink(missing_ok=True)

@@ -61,10 +61,6 @@ def _rolled_back(model: str, payload: Mapping[str, Any]) -> Words:
     return "Rolled back", text, "bad", "", None
 
 
-def _retired(model: str, payload: Mapping[str, Any]) -> Words:
-    return "Retired", f"{model}/{payload.get('version')}: {payload.get('reason')}", "plain", "", None
-
-
 def _reported(model: str, payload: Mapping[str, Any]) -> Words:
     report = str(payload.get("report"))
     features = _names(payload.get("drifted"))
@@ -103,7 +99,6 @@ _WORDS: Mapping[str, Callable[[str, Mapping[str, Any]], Words]] = {
     "registered": _registered,
     "promoted": _promoted,
     "rolled_back": _rolled_back,
-    "retired": _retired,
     "reported": _reported,
     "decided": _decided,
 }

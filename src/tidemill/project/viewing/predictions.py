@@ -107,7 +107,7 @@ def _row(layout: Layout, frame: Frame, prediction: Prediction, labels: Mapping[s
 def _asked(content: bytes | None, *, row: bool) -> str:
     """A sentence as it is, a row as `column value · …`; both cut."""
     if content is None:
-        return "(too long to be kept)"
+        return "(not kept)"
     text = content.decode("utf-8", "replace")
     try:
         plain = json.loads(text) if row else None
