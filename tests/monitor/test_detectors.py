@@ -12,6 +12,7 @@ from tidemill.backends.detectors._permutation import permutation_test
 from tidemill.backends.detectors.dependence import DependenceDetector
 from tidemill.backends.detectors.mmd import MmdDetector, gaussian_kernel, squared_mmd
 from tidemill.backends.detectors.univariate import UnivariateDetector, holm
+from tidemill.domain.drift import DriftTest
 from tidemill.ports import Detector, Sample
 
 DETECTORS: list[Detector] = [UnivariateDetector(), MmdDetector(), DependenceDetector()]
@@ -79,6 +80,39 @@ def test_values_that_went_missing_and_a_new_category() -> None:
     window.columns["kind"][:40] = "z"
     tests = UnivariateDetector().compare(reference, window, level=0.001, seed=0)
     assert {test.feature for test in tests if test.drifted} == {"c2 missing", "kind"}
+
+
+def _kind(reference: NDArray[Any], window: NDArray[Any]) -> DriftTest:
+    none = np.empty((0, 0), np.float32)
+    samples = [Sample(np.ones((len(k), 1), np.float32), none, {"kind": k}) for k in (reference, window)]
+    return next(t for t in UnivariateDetector().compare(*samples, level=0.01, seed=0) if t.feature == "kind")
+
+
+@pytest.mark.parametrize(("kinds", "shares"), [("az", [0.999, 0.001]), ("abz", [0.6, 0.399, 0.001])])
+def test_a_category_of_one_in_a_thousand_alarms_at_the_level(kinds: str, shares: list[float]) -> None:
+    """2000 windows: more than 35 at 1 % or 9 at 0.1 % happen by chance once in 1000 times at the true level."""
+    rng = np.random.default_rng(10)
+    reference, windows = (rng.choice(list(kinds), (2000, rows), p=shares) for rows in (2000, 50))
+    p_values = np.array([_kind(*pair).p_value for pair in zip(reference, windows, strict=True)])
+    assert (p_values < 0.01).sum() <= 35
+    assert (p_values < 0.001).sum() <= 9
+
+
+def test_one_unseen_value_is_no_drift_and_many_are() -> None:
+    reference, window = np.array(["a"] * 2000), np.array(["a"] * 49 + ["z"])
+    one = _kind(reference, window)
+    assert (one.method, one.drifted) == ("Fisher exact", False)
+    assert (one.statistic, one.p_value) == pytest.approx((1 / 50, 50 / 2050))  # the one value fell into the window
+    window[:5] = "z"
+    assert _kind(reference, window).drifted
+
+
+def test_a_pool_that_is_too_rare_joins_the_rarest_kept_category() -> None:
+    reference, window = np.array(["a"] * 1200 + ["b"] * 800), np.array(["a"] * 30 + ["b"] * 19 + ["z"])
+    found = _kind(reference, window)
+    same = _kind(reference, np.where(window == "z", "b", window))
+    assert found.method == "chi-squared"
+    assert (found.statistic, found.p_value) == (same.statistic, same.p_value)
 
 
 @pytest.mark.parametrize("detector", DETECTORS)

@@ -16,7 +16,7 @@ from scipy import stats
 from tidemill.domain.drift import DriftTest
 from tidemill.ports import Sample
 
-KS, CHI_SQUARED = "Kolmogorov-Smirnov", "chi-squared"
+KS, CHI_SQUARED, FISHER = "Kolmogorov-Smirnov", "chi-squared", "Fisher exact"
 MIN_EXPECTED = (
     5.0  # rarer categories are counted together: below it the chi-squared tail is not to be trusted (Cochran)
 )
@@ -76,17 +76,35 @@ def _numbers(name: str, reference: NDArray[Any], window: NDArray[Any]) -> Iterat
 
 
 def _categories(name: str, reference: NDArray[Any], window: NDArray[Any]) -> Outcome:
-    """Pearson's test of a 2 x K table; categories too rare for it are one category."""
+    """Pearson's test of a 2 x K table; categories too rare for it are one category, see `_pooled`.
+
+    Two columns of which one is still too rare are tested by Fisher's exact test. Its statistic is the difference
+    between the shares of a column (the odds ratio may be infinite).
+    """
     values, codes = np.unique(np.concatenate([reference, window]), return_inverse=True)
     counts = np.stack([np.bincount(part, minlength=len(values)) for part in np.split(codes, [len(reference)])])
     smaller = min(len(reference), len(window)) / len(codes)
-    rare = counts.sum(axis=0) * smaller < MIN_EXPECTED
-    table = np.column_stack([counts[:, ~rare], counts[:, rare].sum(axis=1)])
-    table = table[:, table.sum(axis=0) > 0]
+    table = _pooled(counts, smaller)
     if table.shape[1] < 2:
         return name, CHI_SQUARED, 0.0, 1.0
+    if table.sum(axis=0).min() * smaller < MIN_EXPECTED:
+        shares = table[:, 0] / table.sum(axis=1)
+        return name, FISHER, float(abs(shares[0] - shares[1])), float(stats.fisher_exact(table).pvalue)
     result = stats.chi2_contingency(table, correction=False)
     return name, CHI_SQUARED, float(result.statistic), float(result.pvalue)
+
+
+def _pooled(counts: NDArray[np.int64], smaller: float) -> NDArray[np.int64]:
+    """The int64 [2, K] `counts` with rare categories in one column, the last; `smaller` is the smaller sample's share.
+
+    When even that column is too rare, it joins the rarest other one, unless this would leave a single column.
+    """
+    rare = counts.sum(axis=0) * smaller < MIN_EXPECTED
+    kept, lump = counts[:, ~rare], counts[:, rare].sum(axis=1)
+    if lump.sum() * smaller < MIN_EXPECTED and kept.shape[1] > 1:
+        kept[:, kept.sum(axis=0).argmin()] += lump
+        return kept
+    return np.column_stack([kept, lump]) if lump.any() else kept
 
 
 if TYPE_CHECKING:
