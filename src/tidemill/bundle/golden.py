@@ -58,8 +58,10 @@ def read_golden(opened: OpenBundle) -> list[GoldenRow]:
     for row in table.to_pylist():
         scores = np.asarray(row["scores"], np.float32)
         try:
+            if row["input"] is None:
+                raise ValueError("a request is null")
             raw = raw_input(signature.task, row["input"])
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BundleError(f"{opened.directory / FILE}: {error}", "export the model again") from None
         if scores.shape != (width,):
             raise BundleError(f"{opened.directory / FILE} has scores of another shape", "export the model again")
@@ -79,8 +81,13 @@ def replay(opened: OpenBundle, session: Session) -> None:
         raise GateError(f"a golden request of {opened.bundle.name} is refused: {error.headline}", _REMEDY) from None
     given = session.run(feed).scores
     kept = np.stack([row.scores for row in rows])
-    difference = np.abs(given - kept)
-    difference[~np.isfinite(given)] = np.inf
+    if given.shape != kept.shape:  # they might broadcast
+        shapes = f"{list(given.shape)}, kept {list(kept.shape)}"
+        raise GateError(f"the scores of the golden requests of {opened.bundle.name} have the shape {shapes}", _REMEDY)
+    finite = np.isfinite(given) & np.isfinite(kept)
+    difference = np.full(kept.shape, np.inf)
+    np.subtract(given, kept, out=difference, where=finite, dtype=np.float64)
+    difference = np.abs(difference)
     request, field = np.unravel_index(int(difference.argmax()), difference.shape)
     allowed = opened.bundle.golden.tolerance
     if difference[request, field] > allowed:
