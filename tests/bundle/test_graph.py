@@ -116,6 +116,34 @@ def test_other_ways_to_grow_are_refused_too(operator: str) -> None:
     _refused(model([constant, helper.make_node(operator, ["x", "shape"], ["scores"])]), "asks for")
 
 
+def _shaped(*sizes: int) -> ModelProto:
+    constant = helper.make_node("Constant", [], ["shape"], value_ints=list(sizes))
+    return model([constant, helper.make_node("ConstantOfShape", ["shape"], ["scores"])])
+
+
+def test_a_shape_given_as_plain_numbers_is_bounded_however_it_is_written() -> None:
+    audit_bytes(_shaped(1 << 10, 1 << 10).SerializeToString())
+    audit_bytes(_shaped(*[3] * 17).SerializeToString())  # too many for a shape
+    made = _shaped(1 << 20, 1 << 20)
+    _refused(made, "asks for a tensor of 1,099,511,627,776 elements")
+    number = b"\x80\x80\x40"  # 2**20
+    other, packed = b"\x40" + number + b"\x40" + number, b"\x42\x06" + number * 2
+    content = made.SerializeToString()
+    assert other in content or packed in content
+    for way in (other, packed):
+        assert len(way) == 8
+        with pytest.raises(BundleError, match="asks for"):
+            audit_bytes(content.replace(other, way).replace(packed, way))
+
+
+@pytest.mark.parametrize("sizes", [(1 << 40, 1), (1, 1 << 40)])
+def test_a_name_that_is_used_twice_counts_as_its_largest(sizes: tuple[int, int]) -> None:
+    grow = helper.make_node("ConstantOfShape", ["shape"], ["scores"])
+    _refused(model([grow], [shape(size) for size in sizes]), "asks for")
+    constants = [helper.make_node("Constant", [], ["shape"], value_ints=[size]) for size in sizes]
+    _refused(model([*constants, grow]), "asks for")
+
+
 def test_operators_that_give_another_answer_each_time_are_refused() -> None:
     _refused(model([helper.make_node("RandomNormalLike", ["x"], ["scores"])]), "another answer")
 

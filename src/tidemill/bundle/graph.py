@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from tidemill.bundle.wire import LENGTH, WireError, count_varints, fields, signed, varints
@@ -24,6 +25,8 @@ _RANDOM = frozenset(
     {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial", "Bernoulli"}
 )
 _DEPTH = 16
+_RANK = 16
+"""More numbers than this are not taken for a shape."""
 
 # Fields that are neither followed nor looked at, by message.
 _MODEL_PLAIN = {1, 2, 3, 4, 5, 6, 14, 26}
@@ -138,12 +141,15 @@ def _node(message: memoryview, graph: Graph, depth: int) -> None:
     if name in _GROWING and len(inputs) > _GROWING[name]:
         graph.growing.append((name, inputs[_GROWING[name]]))
     if name == "Constant" and outputs and tensors:
-        graph.sizes[outputs[0]] = tensors[0]
+        _keep_size(graph, outputs[0], max(tensors))
 
 
 def _attribute(message: memoryview, graph: Graph, depth: int, tensors: list[int]) -> None:
     plain: set[int] = set()
+    shape: list[int] = []
     for number, kind, value in fields(message):  # not _walk: trees keep millions of unpacked numbers in here
+        if number == 8 and len(shape) <= _RANK:
+            shape += islice(varints(value), _RANK + 1) if isinstance(value, memoryview) else [signed(value)]
         if number in _ATTRIBUTE_PLAIN:
             continue
         if number not in (5, 6, 10, 11, 22, 23):
@@ -158,6 +164,13 @@ def _attribute(message: memoryview, graph: Graph, depth: int, tensors: list[int]
             _graph(value, graph, depth + 1)
         else:
             tensors.append(_tensor(value, graph))
+    if 0 < len(shape) <= _RANK:
+        tensors.append(_elements(shape))
+
+
+def _keep_size(graph: Graph, name: str, size: int) -> None:
+    """The largest size counts: inner graphs may use a name again, and which one a shape means is not followed."""
+    graph.sizes[name] = max(size, graph.sizes.get(name, 0))
 
 
 def _tensor(message: memoryview, graph: Graph) -> int:
@@ -187,7 +200,7 @@ def _tensor(message: memoryview, graph: Graph) -> int:
     _check_size(dims, dtype, raw, stored, name)
     size = _product_of_values(dtype, raw, integers)
     if name:
-        graph.sizes[name] = size
+        _keep_size(graph, name, size)
     return size
 
 
@@ -215,12 +228,16 @@ def _check_size(dims: list[int], dtype: int, raw: memoryview | None, stored: int
 
 def _product_of_values(dtype: int, raw: memoryview | None, integers: list[memoryview]) -> int:
     """The number of elements of a tensor of this shape, when this small int64 tensor is one; else 0."""
-    if dtype != 7 or (raw is not None and len(raw) > 8 * 16) or sum(map(len, integers)) > 160:
+    if dtype != 7 or (raw is not None and len(raw) > 8 * _RANK) or sum(map(len, integers)) > 10 * _RANK:
         return 0
     values = [value for packed in integers for value in varints(packed)]
     if raw is not None:
         values += [int.from_bytes(raw[at : at + 8], "little", signed=True) for at in range(0, len(raw), 8)]
-    return math.prod(max(1, abs(value)) for value in values)
+    return _elements(values)
+
+
+def _elements(shape: list[int]) -> int:
+    return math.prod(max(1, abs(size)) for size in shape)
 
 
 def _value(message: memoryview, values: dict[str, str]) -> None:
