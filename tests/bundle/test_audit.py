@@ -190,6 +190,12 @@ def test_parts_that_do_not_fit_each_other(example: Path, change: Callable[[Recor
         open_bundle(example)
 
 
+def test_a_number_beyond_float_is_named(example: Path) -> None:
+    edit(example, lambda record: record["golden"].update(tolerance=10**400))
+    with pytest.raises(BundleError, match="tolerance is too large"):
+        open_bundle(example)
+
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats(allow_nan=False) | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),

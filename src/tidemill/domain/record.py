@@ -105,7 +105,10 @@ def _build_scalar(hint: Any, plain: Any, where: str) -> Any:
     if hint is Digest and isinstance(plain, str):
         return Digest(plain)
     if hint is float and isinstance(plain, int | float) and not isinstance(plain, bool):
-        return float(plain)
+        try:
+            return float(plain)
+        except OverflowError:
+            raise ValueError(f"{where} is too large") from None
     if hint is int and isinstance(plain, bool):
         raise ValueError(f"{where} must be a whole number")
     if isinstance(hint, type) and isinstance(plain, hint):
