@@ -17,7 +17,7 @@ from tidemill.journal.columns import to_rows
 from tidemill.journal.read import Journal
 from tidemill.journal.records import prediction_payload, to_prediction
 from tidemill.journal.seal import seal, seal_abandoned, segments
-from tidemill.journal.spool import Spool
+from tidemill.journal.spool import Spool, abandoned
 from tidemill.journal.writer import Writer
 
 from .conftest import Make
@@ -52,6 +52,30 @@ except StorageError as error:
     print(error.headline)
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 spool.append([b"second"])
+"""
+
+_NO_FILES = """
+import os, resource, sys, time
+from pathlib import Path
+from tidemill.domain.prediction import Feedback, new_prediction_id
+from tidemill.domain.record import now
+from tidemill.journal.records import feedback_payload
+from tidemill.journal.writer import Writer
+from tidemill.journal.seal import segments
+root = Path(sys.argv[1])
+(root / "spool").mkdir(parents=True)
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+free = os.open(root, os.O_RDONLY)
+os.close(free)
+resource.setrlimit(resource.RLIMIT_NOFILE, (free + 1, hard))  # room for the writer's own spool
+writer = Writer(root, max_age=0.0)
+time.sleep(0.3)
+resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+writer.append([feedback_payload(Feedback(new_prediction_id(), "3", now(), "digits"))])
+deadline = time.monotonic() + 20
+while not segments(root, "feedback") and time.monotonic() < deadline and writer._tender.is_alive():
+    time.sleep(0.05)
+os._exit(0 if segments(root, "feedback") else 3)  # without `close`, which would seal it in any case
 """
 
 
@@ -166,6 +190,25 @@ def test_a_spool_that_cannot_be_read_does_not_stop_the_sealing_of_others(root: P
 
     assert foreign.read_bytes() == b"something else"
     assert len(segments(root, "predictions")) == 1
+
+
+def test_a_spool_that_cannot_be_opened_is_not_free(root: Path) -> None:
+    (root / "spool").mkdir(parents=True)
+    path = root / "spool" / "00-loop.spool"
+    path.symlink_to(path)
+
+    with abandoned(path) as free:
+        assert free is False
+    assert seal_abandoned(root) == 0
+
+
+def test_a_writer_that_cannot_look_for_abandoned_spools_seals_its_own(root: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _NO_FILES, str(root)], capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(segments(root, "feedback")) == 1
 
 
 def test_half_a_batch_is_taken_back_and_the_next_is_found(root: Path) -> None:

@@ -87,24 +87,25 @@ def _failure(error: OSError) -> StorageError:
 
 @contextmanager
 def abandoned(path: Path) -> Iterator[bool]:
-    """Whether the spool's writer is gone; if so, its lock is held inside the `with` block and nobody else seals it."""
+    """Whether the spool's writer is gone; if so, its lock is held inside the `with` block and nobody else seals it.
+
+    One that cannot be opened or locked, such as another user's, is not free.
+    """
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except OSError:
         yield False
         return
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield _same_file(file, path)
-    except BlockingIOError:
-        yield False
+        yield _lock(file, path)
     finally:
         os.close(file)
 
 
-def _same_file(file: int, path: Path) -> bool:
-    """Between opening and locking, another process may have sealed and removed it."""
+def _lock(file: int, path: Path) -> bool:
+    """Whether `file` is locked now and still at `path`: before that, another process may have sealed and removed it."""
     try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return os.fstat(file).st_ino == path.stat().st_ino
-    except FileNotFoundError:
+    except OSError:
         return False

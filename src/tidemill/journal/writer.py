@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tidemill.errors import StorageError, from_os_error
@@ -76,7 +77,8 @@ class Writer:
         self._spool, self._synced = fresh, 0
 
     def _tend(self) -> None:
-        seal_abandoned(self.root)
+        with suppress(Exception):  # whatever keeps it from them: this writer's own log is to be synced and sealed
+            seal_abandoned(self.root)
         while not self._stop.wait(_TICK):
             self._sync()
             with self._lock:
