@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import struct
 import zlib
 from base64 import b64encode
@@ -139,6 +140,22 @@ def test_unknown_addresses(apps: dict[str, App], method: str, path: str, status:
 
     assert answer.status_code == status
     assert answer.json()["error"]
+
+
+@pytest.mark.parametrize("sent", [[], [b'{"inputs"']])
+def test_a_body_that_does_not_come_is_refused(
+    apps: dict[str, App], sent: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tidemill.serve.limits.BODY_SECONDS", 0.05)
+
+    async def pieces() -> Any:
+        for each in sent:
+            yield each
+        await asyncio.sleep(10)
+
+    answer = apps["tab"].post("/v1/models/sizes:predict", content=pieces())
+
+    assert (answer.status_code, "took longer" in answer.text) == (408, True), answer.text
 
 
 def test_a_body_that_is_too_large_is_refused_by_its_length_and_by_its_bytes(apps: dict[str, App]) -> None:

@@ -76,6 +76,20 @@ def test_a_bundle_is_served_without_a_project(made: Path, tmp_path: Path) -> Non
     assert Journal(tmp_path / "tidemill-log").predictions().num_rows == 1
 
 
+def test_a_bundle_served_inside_a_project_does_not_write_the_projects_log(made: Path, layout: Layout) -> None:
+    command = [sys.executable, "-m", "tidemill", "serve", str(made / "tab"), "--port", "0"]
+    process = subprocess.Popen(command, cwd=layout.root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    url = process.stdout.readline().split()[3]
+
+    httpx.post(f"{url}/v1/models/sizes:predict", json={"inputs": [ROW]})
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+
+    assert Journal(layout.root / "tidemill-log").predictions().num_rows == 1
+    assert not layout.log.exists()
+
+
 def test_the_file_of_a_dead_server_is_ignored(layout: Layout) -> None:
     server = start_server(layout, "digits@champion")
     os.kill(server.pid, signal.SIGKILL)

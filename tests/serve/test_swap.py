@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import time
@@ -14,15 +15,18 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from tidemill.backends.sinks.parquet import ParquetSink
 from tidemill.bundle.read import read_record
 from tidemill.errors import TidemillError
 from tidemill.files import write_atomic
 from tidemill.journal.read import Journal
 from tidemill.project.layout import Layout
 from tidemill.project.serving import start_server
+from tidemill.serve.service import Service
+from tidemill.serve.swap import Watcher, read_manifest
 
 from .bundles import image_bundle, picture, publish, reseal
-from .conftest import store
+from .conftest import load, store
 from .load import Load
 
 
@@ -113,6 +117,38 @@ def test_a_version_that_is_damaged_is_refused(layout: Layout, harm: str) -> None
         assert answer.json()["version"] == 1
         write_atomic(manifest, first)
         _until(server.url, "refused", there=False)
+
+
+def test_a_version_that_is_taken_back_before_the_loop_switched_is_gone(
+    layout: Layout, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = layout.serving / "digits" / "champion.json"
+    content = manifest.read_bytes()
+    first = read_manifest(manifest)[1]
+    second = store(layout, seed=2)
+    sink = ParquetSink(tmp_path / "log")
+
+    def said(wanted: str) -> None:
+        """Blocks the loop's thread until the watcher has said it, or for three seconds."""
+        heard, deadline = "", time.monotonic() + 3
+        while wanted not in heard and time.monotonic() < deadline:
+            time.sleep(0.02)
+            heard += capsys.readouterr().err
+
+    async def main() -> int:
+        service = Service(load(first, 1), sink, Journal(tmp_path / "log"))
+        watcher = Watcher(manifest, service, lambda deployment, place: load(place, deployment.version))
+        publish(layout.serving, second, 2)
+        said("now serving: digits/2")
+        write_atomic(manifest, content)
+        said("now serving: digits/1")
+        watcher.close()
+        await asyncio.sleep(0)
+        await service.drain()
+        return service.model.version
+
+    assert asyncio.run(main()) == 1
+    sink.close()
 
 
 def test_a_bundle_that_comes_late_is_tried_again(layout: Layout) -> None:

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tidemill.domain.digest import Digest
+
 from .bundles import ROW, picture
 from .conftest import App, Start
 
@@ -81,7 +83,25 @@ def test_token_ids_and_sentences_agree(made: Path, start: Start) -> None:
 
     assert tensors["output"].tolist() == ["good", "bad"]
     assert tensors["scores"] == pytest.approx(sentences["scores"])
-    assert app.logged()["input"].to_pylist()[0] == b'{"attention_mask":[1,1,1],"input_ids":[4,2,5]}'
+
+
+def test_token_ids_are_logged_by_their_digest_only(made: Path, start: Start) -> None:
+    app = start(made / "txt")
+
+    _outputs(_infer(app, _tensor("input_ids", "INT64", [[4, 2]]), _tensor("attention_mask", "INT64", [[1, 1]])))
+
+    (logged,) = app.logged().to_pylist()
+    content = b'{"attention_mask":[1,1],"input_ids":[4,2]}'
+    assert (logged["input"], logged["input_digest"]) == (None, str(Digest.of_bytes(content)))
+
+
+def test_as_many_tokens_as_the_model_reads_are_taken(made: Path, start: Start) -> None:
+    app = start(made / "txt")
+    ids, mask = [[2] * 16], [[1] * 16]
+
+    answer = _outputs(_infer(app, _tensor("input_ids", "INT64", ids), _tensor("attention_mask", "INT64", mask)))
+
+    assert answer["output"].tolist() == ["good"]
 
 
 def test_columns_are_rows(made: Path, start: Start) -> None:
@@ -131,6 +151,11 @@ BAD: dict[str, tuple[str, list[Any], str]] = {
         "txt",
         [_tensor("input_ids", "INT64", [[99]]), _tensor("attention_mask", "INT64", [[1]])],
         "does not take these tensors",
+    ),
+    "too many tokens": (
+        "txt",
+        [_tensor("input_ids", "INT64", [[2] * 17]), _tensor("attention_mask", "INT64", [[1] * 17])],
+        "17 tokens in a row, the model reads 16",
     ),
     "lengths differ": (
         "txt",

@@ -110,7 +110,7 @@ def test_a_logged_input_that_was_altered_or_not_kept(project: Project) -> None:
     assert broken(tracing.trace(layout, altered.id)) == ["prediction"]
     found = tracing.trace(layout, long.id)
     assert found.verified
-    assert (found.links[0].verified, found.links[0].reason) == (None, "the input was larger than the log keeps")
+    assert (found.links[0].verified, found.links[0].reason) == (None, "the log keeps only the digest of this input")
 
 
 def test_an_altered_model_file(project: Project) -> None:

@@ -63,8 +63,9 @@ def serve(
     """Serve a model until SIGTERM or SIGINT; returns when everything taken is answered and the log is sealed.
 
     `model_text` is `name@alias` (watched: a promotion changes the version without a pause), `name/version`, or the
-    directory of a bundle, which needs no project. `log` is the prediction log's folder: the project's own, or
-    tidemill-log here. Raises BusyError for a port in use, ConfigError when an address beyond loopback has no token.
+    directory of a bundle, which needs no project. `log` is the prediction log's folder; without it the project's own,
+    or for a bundle's directory tidemill-log here. Raises BusyError for a port in use, ConfigError when an address
+    beyond loopback has no token.
     """
     limit_threads()
     from tidemill.serve.limits import Access, check_token, is_loopback
@@ -77,7 +78,8 @@ def serve(
         )
     access = Access(is_loopback(host), None if token is None else check_token(token))
     source = find_source(layout, model_text)
-    folder = log or (layout.log if layout else Path.cwd() / "tidemill-log")
+    of_project = layout is not None and source.name is not None  # a bundle given by its directory is not the project's
+    folder = log or (layout.log if layout and of_project else Path.cwd() / "tidemill-log")
     with listen(host, port) as listener:
         _run(listener, source, access, folder, layout, host, access_log, until_stdin_closes)
 

@@ -84,14 +84,14 @@ class Bodies:
         length = header(scope, b"content-length")
         if length.isdigit() and int(length) > MAX_BODY:
             raise _too_large()
-        body, more = await _piece(receive)
-        if not more:
-            return body
-        scope[_HELD] = 0
-        self._hold(scope, len(body))
-        pieces = [body]
         try:
             async with asyncio.timeout(BODY_SECONDS):
+                body, more = await _piece(receive)
+                if not more:
+                    return body
+                scope[_HELD] = 0
+                self._hold(scope, len(body))
+                pieces = [body]
                 while more:
                     piece, more = await _piece(receive)
                     pieces.append(piece)

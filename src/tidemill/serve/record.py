@@ -33,7 +33,7 @@ def to_predictions(
     index = 0
     for job in jobs:
         latency = (now - job.received) * 1000
-        for content in _inputs(job):
+        for content, is_raw in _inputs(job):
             predictions.append(
                 Prediction(
                     id=new_prediction_id(),
@@ -42,7 +42,7 @@ def to_predictions(
                     version=model.version,
                     bundle=model.digest,
                     input_digest=Digest.of_bytes(content),
-                    input=content if len(content) <= MAX_INPUT else None,
+                    input=content if is_raw and len(content) <= MAX_INPUT else None,
                     scores=tuple(scores[index]),
                     output=outputs[index],
                     embedding=tuple(embedding[index]),
@@ -53,19 +53,21 @@ def to_predictions(
     return predictions
 
 
-def _inputs(job: Job) -> Iterator[bytes]:
+def _inputs(job: Job) -> Iterator[tuple[bytes, bool]]:
+    """What the digest of each row is of, and whether it is an input that a client could have sent raw."""
     if job.feed is None:
-        yield from map(canonical_input, job.inputs or ())
+        for raw in job.inputs or ():
+            yield canonical_input(raw), True
         return
     for row in range(job.rows):
         yield _tensor_input({name: array[row] for name, array in job.feed.items()})
 
 
-def _tensor_input(tensors: Mapping[str, NDArray[Any]]) -> bytes:
-    """What a client that sends tensors could have sent raw: pixels become a PNG file, token ids JSON."""
+def _tensor_input(tensors: Mapping[str, NDArray[Any]]) -> tuple[bytes, bool]:
+    """Pixels become a PNG file. Token ids become JSON, which nobody must take for the sentence that they were."""
     if "image" not in tensors:
-        return canonical_json({name: array.tolist() for name, array in tensors.items()})
+        return canonical_json({name: array.tolist() for name, array in tensors.items()}), False
     pixels = tensors["image"]
     file = io.BytesIO()
     Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels).save(file, "PNG", compress_level=1)
-    return file.getvalue()
+    return file.getvalue(), True

@@ -45,6 +45,7 @@ class Watcher:
         self._path = path
         self._service = service
         self._load = load
+        self._model = service.model  # what was last put into service: the loop's thread may not have switched yet
         self._loop = asyncio.get_running_loop()
         self._stop = threading.Event()
         self._seen: tuple[int, int, int] | None = None
@@ -77,14 +78,14 @@ class Watcher:
         try:
             deployment, directory = read_manifest(self._path)
             named = f"{deployment.name}/{deployment.version}"
-            serving = self._service.model
-            if (deployment.version, deployment.bundle) == (serving.version, serving.digest):
+            if (deployment.version, deployment.bundle) == (self._model.version, self._model.digest):
                 self._tell(self._service.refuse, None)
                 return
             model = self._load(deployment, directory)
         except Exception as error:  # whatever is wrong with a new version, the old one goes on serving
             self._refuse(named, error)
         else:
+            self._model = model
             self._tell(self._service.put, model)
             print(f"now serving: {model.full_name}", file=sys.stderr, flush=True)
 
@@ -92,7 +93,7 @@ class Watcher:
         if not isinstance(error, GateError):  # its answers will not change
             self._retry_at = time.monotonic() + _RETRY
         reason = error.headline if isinstance(error, TidemillError) else f"{type(error).__name__}: {error}"
-        stays = self._service.model.full_name
+        stays = self._model.full_name
         self._tell(self._service.refuse, f"{named} is refused, {stays} stays: {without_paths(reason)}")
         print(f"refused: {named}: {reason}", file=sys.stderr, flush=True)
 

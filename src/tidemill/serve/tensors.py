@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from tidemill.domain.bundle import Signature, Tensor
+from tidemill.domain.bundle import Bundle, Signature, Tensor, TextPreprocessing
 from tidemill.errors import InputError, ItemError, nearest
 from tidemill.serve.inputs import MAX_ROWS, decode_base64
 
@@ -38,8 +38,9 @@ class _Part(NamedTuple):
     data: list[Any]
 
 
-def read_tensors(signature: Signature, document: Any) -> Given:
+def read_tensors(bundle: Bundle, document: Any) -> Given:
     """The inputs in the body of an infer request. Raises InputError."""
+    signature = bundle.signature
     if not isinstance(document, dict) or not isinstance(document.get("inputs"), list) or not document["inputs"]:
         raise InputError('the body has no list "inputs"', "see /docs for an example of this protocol")
     parts = {part.name: part for part in map(_part, document["inputs"])}
@@ -54,6 +55,8 @@ def read_tensors(signature: Signature, document: Any) -> Given:
     _check_names(parts, [tensor.name for tensor in signature.inputs])
     if signature.task == "tabular":
         return Given(_rows(signature, parts), None)
+    if isinstance(bundle.preprocessing, TextPreprocessing):
+        _check_lengths(parts, bundle.preprocessing.max_length)
     return Given(None, _feed(signature, parts))
 
 
@@ -89,6 +92,15 @@ def _check_names(parts: Mapping[str, _Part], known: list[str]) -> None:
     for name in known:
         if name not in parts:
             raise InputError(f"the tensor {name!r} is missing", f"tensors: {', '.join(known[:8])}")
+
+
+def _check_lengths(parts: Mapping[str, _Part], most: int) -> None:
+    for part in parts.values():
+        if len(part.shape) == 2 and part.shape[1] > most:
+            raise InputError(
+                f"tensor {part.name!r} has {part.shape[1]:,} tokens in a row, the model reads {most:,} at most",
+                "cut each row, or send the text itself, which is cut here",
+            )
 
 
 def _raw_inputs(signature: Signature, part: _Part) -> list[Raw]:

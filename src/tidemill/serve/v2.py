@@ -73,7 +73,7 @@ class Infer:
         service.check_name(asked["name"], asked.get("version"))
         document = parse_json(await service.bodies.read(scope, receive))
         service.check_name(asked["name"], asked.get("version"))  # a long body may have outlived a version
-        given = read_tensors(service.model.signature, document)
+        given = read_tensors(service.model.bundle, document)
         wanted = _wanted(document)
         answer = await service.engine.submit(received=received, inputs=given.inputs, feed=given.feed)
         content = render(answer, wanted, document.get("id"))

@@ -103,7 +103,7 @@ def _prediction(prediction: Prediction) -> Link:
         answer += f" ({max(prediction.scores):.1%})"
     detail = f"{answer} at {prediction.at:%Y-%m-%d %H:%M:%S} UTC"
     if prediction.input is None:
-        reason = "the input was larger than the log keeps"
+        reason = "the log keeps only the digest of this input"
         return Link("prediction", prediction.id, prediction.input_digest, None, detail, reason)
     problem = "" if Digest.of_bytes(prediction.input) == prediction.input_digest else "the logged input was altered"
     return _checked("prediction", prediction.id, prediction.input_digest, problem, detail)
