@@ -203,3 +203,14 @@ def test_mutations_open_or_are_bundle_errors(data: st.DataObject) -> None:
 def test_an_unreadable_file_is_a_bundle_error(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="cannot be read"):
         audit_graph(tmp_path / "none.onnx")
+
+
+def test_a_shape_given_as_a_tensor_of_numbers_is_bounded_however_it_is_written() -> None:
+    sizes = helper.make_tensor("shape", TensorProto.INT64, [2], [1 << 20, 1 << 20])
+    made = model([helper.make_node("ConstantOfShape", ["shape"], ["scores"])], [sizes]).SerializeToString()
+    number = b"\x80\x80\x40"  # 2**20
+    packed, plain = b"\x3a\x06" + number * 2, (b"\x38" + number) * 2
+    assert packed in made
+    for content in (made, made.replace(packed, plain)):
+        with pytest.raises(BundleError, match="asks for a tensor of 1,099,511,627,776 elements"):
+            audit_bytes(content)

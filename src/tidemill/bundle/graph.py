@@ -178,7 +178,7 @@ def _tensor(message: memoryview, graph: Graph) -> int:
     dims: list[int] = []
     dtype = stored = 0
     raw: memoryview | None = None
-    integers: list[memoryview] = []
+    integers: list[int] = []
     name = ""
     for number, kind, value in fields(message):
         if number == 1:
@@ -189,8 +189,8 @@ def _tensor(message: memoryview, graph: Graph) -> int:
             raw = value
         elif number in (4, 5, 6, 7, 10, 11):
             stored += 1 if number == 6 or isinstance(value, int) else _stored(number, value)
-            if number == 7 and isinstance(value, memoryview):
-                integers.append(value)
+            if number == 7 and len(integers) <= _RANK:
+                integers += islice(varints(value), _RANK + 1) if isinstance(value, memoryview) else [signed(value)]
         elif number in (13, 14) and (kind == LENGTH or value):
             raise _refused("it keeps a tensor outside the file")
         elif number == 8 and isinstance(value, memoryview):
@@ -226,11 +226,11 @@ def _check_size(dims: list[int], dtype: int, raw: memoryview | None, stored: int
         raise _refused(f"the tensor {name!r} says it has {elements:,} elements, and its data has another size")
 
 
-def _product_of_values(dtype: int, raw: memoryview | None, integers: list[memoryview]) -> int:
+def _product_of_values(dtype: int, raw: memoryview | None, integers: list[int]) -> int:
     """The number of elements of a tensor of this shape, when this small int64 tensor is one; else 0."""
-    if dtype != 7 or (raw is not None and len(raw) > 8 * _RANK) or sum(map(len, integers)) > 10 * _RANK:
+    if dtype != 7 or (raw is not None and len(raw) > 8 * _RANK) or len(integers) > _RANK:
         return 0
-    values = [value for packed in integers for value in varints(packed)]
+    values = list(integers)
     if raw is not None:
         values += [int.from_bytes(raw[at : at + 8], "little", signed=True) for at in range(0, len(raw), 8)]
     return _elements(values)

@@ -65,7 +65,7 @@ class Prediction:
     """One row of one answered request, as the log keeps it.
 
     `input` is the raw request (the file's bytes, the sentence in UTF-8, the row as canonical JSON); None when it was
-    larger than the log keeps, or came as tokens; `input_digest` still says which it was. `output` is the label, or the value.
+    larger than the log keeps, or came as tokens: `input_digest` still says which it was. `output`: the label or value.
     """
 
     id: str
