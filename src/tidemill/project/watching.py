@@ -59,8 +59,8 @@ def monitor(layout: Layout, name: str, *, version: int | None = None, since: dat
 def decide(layout: Layout, name: str, *, force: str | None = None) -> RetrainDecision:
     """Whether the champion of `name` should be replaced, by its latest report; kept in the ledger.
 
-    A new report is made when there is none, or when answers or labels came since. `force`, a reason, makes the verdict
-    'retrain' in any case.
+    A new report is made when there is none, or when there are more answers or labels since; a label that was corrected
+    adds none, and the report stays. `force`, a reason, makes the verdict 'retrain' in any case.
     """
     from tidemill.stages import retrain as policy
 
