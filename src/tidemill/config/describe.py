@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import sys
 import typing
 from collections.abc import Iterator
 from functools import cache
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from tidemill.config import architectures, schema
 from tidemill.config.architectures import ARCHITECTURES
 from tidemill.config.check import hints
 from tidemill.config.schema import Config
@@ -28,27 +28,27 @@ class Setting(NamedTuple):
 
 def settings() -> list[Setting]:
     """Every setting of the schema, in its order, and then those of each model."""
-    found = list(_of(Config, "", schema))
+    found = list(_of(Config, ""))
     for kind, architecture in ARCHITECTURES.items():
         found += [
             each._replace(comment=f"model={kind}" + (f": {each.comment}" if each.comment else ""))
-            for each in _of(architecture.params, "model.params", architectures)
+            for each in _of(architecture.params, "model.params")
         ]
     return found
 
 
-def _of(cls: type, prefix: str, module: ModuleType) -> Iterator[Setting]:
+def _of(cls: type, prefix: str) -> Iterator[Setting]:
     for field in dataclasses.fields(cls):
         path = f"{prefix}.{field.name}" if prefix else field.name
         hint = hints(cls)[field.name]
         if dataclasses.is_dataclass(hint):
-            yield from _of(typing.cast(type, hint), path, module)
+            yield from _of(typing.cast(type, hint), path)
         elif path != "model.params":
             yield Setting(
                 path,
                 _type(hint, field.metadata),
                 _default(field),
-                _comments(module).get((cls.__name__, field.name), ""),
+                _comments(sys.modules[cls.__module__]).get((cls.__name__, field.name), ""),
             )
 
 
