@@ -5,15 +5,14 @@ SETTINGS are  group=choice  (model=resnet18) or  a.b=value  (trainer.max_epochs=
 
 from __future__ import annotations
 
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from tidemill.cli.options import json_option, print_json
+from tidemill.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from tidemill.project.layout import Layout
     from tidemill.project.training import Trained
 
 
@@ -40,48 +39,17 @@ def command(settings: tuple[str, ...], multirun: bool, because: str | None, help
     from tidemill.project.layout import find_project
 
     layout = find_project()
+    from tidemill.cli.grid import train_grid
+    from tidemill.cli.training import plain, train_shown
+
     if multirun:
-        _grid(layout, list(settings), because, as_json)
+        train_grid(layout, list(settings), because, as_json=as_json)
         return
-    trained = _train(layout, list(settings), because)
+    trained = train_shown(layout, list(settings), because)
     if as_json:
-        print_json(_plain(trained))
+        print_json(plain(trained))
     else:
         _summary(trained)
-
-
-def _train(layout: Layout, settings: list[str], because: str | None, *, parent: str = "") -> Trained:
-    from tidemill.cli.progress import training_display
-    from tidemill.project import configuration, training
-
-    config = configuration.config(layout, settings)
-    title = f"{config.name} · {config.model.kind} · data {config.data.name} {config.data.version} · seed {config.seed}"
-    with training_display(title) as report:
-        return training.train(layout, settings, report=report, decision=because, parent=parent)
-
-
-def _grid(layout: Layout, settings: list[str], because: str | None, as_json: bool) -> None:
-    from tidemill.project import configuration, training
-
-    rows = configuration.grid(layout, settings)
-    fixed = set.intersection(*(set(row) for row in rows)) if len(rows) > 1 else set()
-    done = []
-    with training.parent_run(layout, rows[0], len(rows)) as parent:
-        for number, row in enumerate(rows, 1):
-            told = " ".join(each for each in row if each not in fixed)
-            click.secho(f"{number}/{len(rows)}  {told}", bold=True, err=True)
-            done.append((told, _train(layout, row, because, parent=parent)))
-    if as_json:
-        print_json([{"settings": told, **_plain(trained)} for told, trained in done])
-        return
-    metrics = list(done[0][1].evaluation.metrics)
-    _print_table(
-        ("version", "settings", *metrics),
-        [
-            (str(each.version), told, *(f"{each.evaluation.metrics[name]:.4f}" for name in metrics))
-            for told, each in done
-        ],
-    )
 
 
 def _summary(trained: Trained) -> None:
@@ -103,38 +71,8 @@ def _summary(trained: Trained) -> None:
     click.echo(f"\nnext:  tidemill models promote {version.name} {version.number}")
 
 
-def _plain(trained: Trained) -> dict[str, Any]:
-    return {
-        "model": trained.version.name,
-        "version": trained.version.number,
-        "run": trained.run.id,
-        "dataset": trained.run.spec.dataset,
-        "bundle": str(trained.bundle),
-        "metrics": trained.evaluation.metrics,
-        "per_class": trained.evaluation.per_class,
-        "trainable_params": int(trained.run.metrics["trainable_params"]),
-    }
-
-
 def _print_settings() -> None:
     from tidemill.config.describe import settings
 
     rows = [tuple(each) for each in settings()]
-    _print_table(("setting", "type", "default", "meaning"), rows)
-
-
-def _print_table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    if not sys.stdout.isatty():
-        for row in (header, *rows):
-            click.echo("\t".join(row))
-        return
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    for name in header:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+    print_table(("setting", "type", "default", "meaning"), rows)
