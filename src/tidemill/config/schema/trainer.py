@@ -9,14 +9,31 @@ from tidemill.config.schema.fields import bounded
 
 
 @dataclass
+class ResumeConfig:
+    """What `tidemill train --resume` goes on from after a kill: checkpoints in the run's own folder."""
+
+    every_steps: int = bounded(0, low=0)  # optimizer steps between two; 0: each epoch, at most 5 % of the time
+    every_seconds: float = bounded(60.0, low=0)  # within an epoch, too, after so long; 0: never
+    keep: int = bounded(3, low=0)  # the newest so many runs that did not finish stay resumable
+
+
+@dataclass
 class TrainerConfig:
     """Group `trainer`: how networks are trained."""
 
     max_epochs: int = bounded(10, low=1, high=100_000)
-    batch_size: int = bounded(64, low=1, high=1_000_000)  # rows per step
+    batch_size: int = bounded(64, low=1, high=1_000_000)  # rows per batch
+    accumulate: int = bounded(1, low=1, high=10_000)  # batches per step of the optimizer and its schedule
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"  # "auto": the GPU if there is one
+    precision: Literal["32", "bf16", "16"] = "32"  # of the computation, the weights stay float32; "16": on a GPU only
+    channels_last: bool = False  # kernels in memory as pictures are; quicker on some machines
     gradient_clip: float = bounded(1.0, low=0)  # largest norm of the gradient; 0: no limit
+    freeze_epochs: int = bounded(0, low=0, high=100_000)  # epochs in which only the head learns
+    finetune_lr_factor: float = bounded(0.1, above=0, high=1)  # after freeze_epochs: what all rates are multiplied by
+    ema_decay: float = bounded(0.0, low=0, high=0.99999)  # validate and keep this running mean of the weights; 0: off
     deterministic: bool = True  # the same seed gives the same weights, bit for bit (on CPU)
+    digest_every: int = bounded(200, low=1)  # steps between two digests of the weights, besides each epoch's end
+    resume: ResumeConfig = field(default_factory=ResumeConfig)
 
 
 @dataclass
@@ -33,3 +50,4 @@ class CallbacksConfig:
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
     checkpoint: bool = True  # keep the best and the last weights, and end with the best
     lr_monitor: bool = True  # track the learning rate
+    summary: bool = True  # keep a table of the layers: summary.txt
