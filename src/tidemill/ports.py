@@ -106,6 +106,13 @@ class Tracker(Protocol):
         """Artefacts of a run as local files. Raises NotFoundError."""
 
 
+class TrackerFactory(Protocol):
+    """Opens a tracker that runs beside MLflow: `open_tracker` of its module, or an entry point `tidemill.trackers`."""
+
+    def __call__(self, folder: Path, experiment: str) -> Tracker:
+        """`folder` is its own, `.tidemill/KEY`; it need not exist. Raises MissingExtraError."""
+
+
 class Registry(Protocol):
     """Model versions and their aliases, where people look for them (MLflow's registry)."""
 

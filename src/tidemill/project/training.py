@@ -85,6 +85,7 @@ def _run(
     report: Reporter, workdir: Path,
 ) -> Trained:  # fmt: skip
     from tidemill.project import models
+    from tidemill.stages.details import write_details
     from tidemill.stages.evaluate import evaluate, score_inputs, write_evaluation
     from tidemill.stages.train import tracked_run, train
 
@@ -98,10 +99,12 @@ def _run(
         scored = score_inputs(lambda part: model.score(prepare(part)), examples.inputs)
         evaluation = evaluate(model.signature, scored, examples)
         write_evaluation(evaluation, workdir / "evaluation")
+        write_details(model.signature, scored, examples, workdir / "evaluation")
         tested = {f"test_{name}": value for name, value in evaluation.metrics.items()}
-        tracker.log(run.id, tested, 0)
         run = replace(run, metrics={**run.metrics, **tested})
-        tracker.keep(run.id, workdir / "evaluation", "evaluation")
+        for each, number in runs:
+            each.log(number, tested, 0)
+            each.keep(number, workdir / "evaluation", "evaluation")
         report.progress(0, 1, "exporting")
         version, bundle = models.export_and_register(layout, settings, run, model, data, evaluation)
     return Trained(replace(run, status="finished"), version, evaluation, bundle)
@@ -154,11 +157,9 @@ def parent_run(layout: Layout, first: Sequence[str], number: int) -> Iterator[st
 
 
 def _beside(layout: Layout, settings: Config) -> list[Tracker]:
-    if settings.logger.name != "csv":
-        return []
-    from tidemill.backends.trackers.csv import CsvTracker
+    from tidemill.project.loggers import open_beside
 
-    return [CsvTracker(layout.csv / settings.name)]
+    return open_beside(layout, settings)
 
 
 def _spec(layout: Layout, settings: Config, data: PackedDataset, decision: str | None) -> tuple[RunSpec, bytes]:

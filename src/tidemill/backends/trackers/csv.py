@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tidemill.backends.trackers._files import fetch_files, keep_files
 from tidemill.domain.record import now
-from tidemill.errors import NotFoundError
 from tidemill.files import write_atomic
 
 if TYPE_CHECKING:
-    from tidemill.ports import Tracker
+    from tidemill.ports import Tracker, TrackerFactory
 
 
 class CsvTracker:
@@ -40,12 +39,7 @@ class CsvTracker:
 
     def keep(self, run: str, path: Path, folder: str) -> None:
         """Copied below the run's folder."""
-        target = self._folder / run / "artifacts" / folder
-        target.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            shutil.copytree(path, target, dirs_exist_ok=True)
-        else:
-            shutil.copy2(path, target)
+        keep_files(path, folder, below=self._folder / run / "artifacts")
 
     def finish(self, run: str, status: Literal["finished", "failed", "killed"]) -> None:
         """Note the status in run.json."""
@@ -54,16 +48,7 @@ class CsvTracker:
 
     def fetch(self, run: str, folder: str, into: Path) -> Path:
         """The artefacts under `folder`, copied below `into`."""
-        source = self._folder / run / "artifacts" / folder
-        if not source.exists():
-            raise NotFoundError(f"run {run} has no {folder}", f"look into {self._folder}")
-        target = into / folder
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target, dirs_exist_ok=True)
-        else:
-            shutil.copy2(source, target)
-        return target
+        return fetch_files(run, folder, into, below=self._folder / run / "artifacts")
 
     def _metrics(self, run: str) -> Path:
         return self._folder / run / "metrics.csv"
@@ -73,5 +58,11 @@ class CsvTracker:
         write_atomic(self._folder / run / "run.json", content.encode())
 
 
+def open_tracker(folder: Path, experiment: str) -> CsvTracker:
+    """Runs below `folder`/`experiment`."""
+    return CsvTracker(folder / experiment)
+
+
 if TYPE_CHECKING:
+    _opens: TrackerFactory = open_tracker
     _fits: type[Tracker] = CsvTracker

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+
+from tidemill.config.schema.fields import bounded
 
 
 @dataclass
 class LoggerConfig:
-    """Group `logger`: beside MLflow, which always keeps the run."""
+    """Group `logger`: beside MLflow, which always keeps the run. docs/tracking.md says more."""
 
-    name: Literal["mlflow", "csv"] = "mlflow"  # "csv": also .tidemill/csv/NAME/RUN/metrics.csv
+    name: str = "mlflow"  # mlflow, csv, tensorboard, wandb, or another's key: that one too, in .tidemill/KEY
+    beside: list[str] = field(default_factory=list)  # further ones: [tensorboard,csv]
     experiment: str = ""  # MLflow experiment; empty: the model's name
-    system_metrics: bool = True  # track the use of CPU, memory and disk
+    system_metrics: bool = True  # track the use of CPU, memory, disk and GPU
+    wait: float = bounded(120.0, low=0, high=86_400)  # seconds to wait for an absent tracking server before registering
 
 
 @dataclass
