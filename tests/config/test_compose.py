@@ -148,7 +148,9 @@ def test_the_grid_takes_lists_ranges_globs_groups_and_the_files_parameters(write
         ["model=alexnet", "seed=1"], ["model=alexnet", "seed=2"],
         ["model=resnet18", "seed=1"], ["model=resnet18", "seed=2"],
     ]  # fmt: skip
-    assert [row[0] for row in expand(None, ["model=glob(*net*)"])] == ["model=alexnet", "model=resnet18"]
+    assert [row[0] for row in expand(None, ["model=glob(*net*)"])] == [
+        "model=alexnet", "model=resnet18",
+    ]  # fmt: skip
     assert expand(None, ["optimizer.lr=choice(0.1,0.2)"]) == [["optimizer.lr=0.1"], ["optimizer.lr=0.2"]]
     conf = write("config.yaml", "hydra:\n  sweeper:\n    params:\n      seed: 1,2\n      trainer.batch_size: 8,16\n")
     assert len(expand(conf, [])) == 4
@@ -174,7 +176,9 @@ def test_plain_values_lead_back_to_the_configuration() -> None:
 
 def test_every_packaged_choice_composes() -> None:
     for kind, architecture in ARCHITECTURES.items():
-        assert compose(None, [f"model={kind}"], name="x", task=architecture.task).model.kind == kind
+        given = [f"model={kind}", *(f"model.params.{name}=mine" for name in architecture.required)]
+        for task in architecture.tasks:
+            assert compose(None, given, name="x", task=task).model.kind == kind
     for file in PACKAGED.glob("*/*.yaml"):
         if file.parent.name not in ("model", "data"):
             image(f"{file.parent.name}={file.stem}")
@@ -185,6 +189,17 @@ def test_every_setting_is_listed_with_its_default() -> None:
     assert listed["trainer.max_epochs"].default == "10"
     assert "0" in listed["data.image.height"].comment
     assert listed["model.params.alpha"].type == "float > 0"
+
+
+def test_lists_are_read_and_checked_value_by_value() -> None:
+    params = image("model=mambaout", "model.params.dims=[16,32]", "model.params.depths=[1,2]").model.params
+    assert (params["dims"], params["depths"]) == ([16, 32], [1, 2])
+    assert "at least 8" in refused("model=mambaout", "model.params.dims=[16,4]")[0]
+    assert "whole number" in refused("model=mambaout", "model.params.dims=[16,wide]")[0]
+    assert "must be a list" in refused("model=mambaout", "model.params.dims=16")[0]
+    assert "must be a list" in refused("model=mambaout", "model.params.dims=[]")[0]
+    types = {each.path: (each.type, each.default) for each in settings()}
+    assert types["model.params.dims"] == ("list of int >= 8, <= 2048", "[48, 96, 192, 288]")
 
 
 def test_a_glob_leaves_out_the_models_of_other_tasks() -> None:

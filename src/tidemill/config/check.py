@@ -31,12 +31,13 @@ def checked(plain: Mapping[str, Any], origin: Origin) -> Config:
 def _checked_model(config: Config, origin: Origin) -> Any:
     kind = config.model.kind
     architecture = ARCHITECTURES.get(kind)
-    mine = [name for name, each in ARCHITECTURES.items() if each.task == config.task]
+    mine = [name for name, each in ARCHITECTURES.items() if config.task in each.tasks]
     if architecture is None:
         raise ConfigError(f"{origin('model.kind')}: no model {kind!r}", nearest(kind, mine, kind="models"))
-    if architecture.task != config.task:
+    if config.task not in architecture.tasks:
         raise ConfigError(
-            f"{origin('model.kind')}: {kind} is a model for {architecture.task}, this project's task is {config.task}",
+            f"{origin('model.kind')}: {kind} is a model for {' and '.join(architecture.tasks)}, "
+            f"this project's task is {config.task}",
             f"models for {config.task}: {', '.join(mine)}",
         )
     params = _record(architecture.params, config.model.params, "model.params", origin)
@@ -117,11 +118,21 @@ def _value(hint: Any, plain: Any, path: str, origin: Origin, limits: Mapping[str
                 nearest(str(plain), [str(each) for each in allowed], kind="choices"),
             )
         return plain
+    if typing.get_origin(hint) is list:
+        return _list(typing.get_args(hint)[0], plain, path, origin, limits)
     if typing.get_origin(hint) in (Union, types.UnionType, dict):
         if not isinstance(plain, Mapping):
             raise ConfigError(f"{origin(path)}: must be a section, not {plain!r}", "write its settings below it")
         return dict(plain)
     return _limited(_scalar(hint, plain, path, origin), path, origin, limits)
+
+
+def _list(hint: Any, plain: Any, path: str, origin: Origin, limits: Mapping[str, Any]) -> list[Any]:
+    longest = limits.get("longest")
+    if not isinstance(plain, list | tuple) or (limits and not plain) or (longest and len(plain) > longest):
+        size = f" of one to {longest} values" if longest else ""
+        raise ConfigError(f"{origin(path)}: must be a list{size}, not {plain!r}", f"write it so:  {path}=[…,…]")
+    return [_value(hint, each, path, origin, limits) for each in plain]
 
 
 def _scalar(hint: type, plain: Any, path: str, origin: Origin) -> Any:

@@ -55,6 +55,8 @@ def _of(cls: type, prefix: str) -> Iterator[Setting]:
 def _type(hint: Any, limits: Any) -> str:
     if typing.get_origin(hint) is typing.Literal:
         return " | ".join(map(str, typing.get_args(hint)))
+    if typing.get_origin(hint) is list:
+        return f"list of {_type(typing.get_args(hint)[0], limits)}"
     low, high, above = (limits.get(name) for name in ("low", "high", "above"))
     start = f"> {above:g}" if above is not None else f">= {low:g}" if low is not None else ""
     end = f"<= {high:g}" if high is not None else ""
@@ -62,6 +64,8 @@ def _type(hint: Any, limits: Any) -> str:
 
 
 def _default(field: dataclasses.Field[Any]) -> str:
+    if field.default_factory is not dataclasses.MISSING:
+        return str(field.default_factory())
     if field.default is dataclasses.MISSING:
         return ""
     return "''" if field.default == "" else str(field.default)

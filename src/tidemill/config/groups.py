@@ -17,12 +17,15 @@ _SHARED = {
     "callbacks": "default",
     "logger": "mlflow",
     "paths": "default",
+    "search": "default",
 }
 DEFAULTS: Mapping[Task, Mapping[str, str]] = {
     "image": {**_SHARED, "model": "small_cnn", "optimizer": "adamw"},
     "text": {**_SHARED, "trainer": "encoder", "model": "bert", "optimizer": "transformer"},
     "tabular": {**_SHARED, "model": "xgboost", "optimizer": "adamw"},
 }
+_ADAPTERS = ("timm",)
+"""Models by a library that need not be there."""
 GROUPS = (*DEFAULTS["image"], "experiment")
 
 
@@ -33,8 +36,12 @@ def choices(conf: Path | None, group: str) -> list[str]:
 
 
 def suited(conf: Path | None, group: str, task: Task | None) -> list[str]:
-    """The choices of `group`, without the packaged models for other tasks than `task`."""
-    foreign = {name for name, each in ARCHITECTURES.items() if task is not None and each.task != task}
+    """The choices of `group`, without models for other tasks and models that need a setting of their own."""
+    foreign = {
+        name
+        for name, each in ARCHITECTURES.items()
+        if (task is not None and task not in each.tasks) or each.required or name in _ADAPTERS
+    }
     return [choice for choice in choices(conf, group) if group != "model" or choice not in foreign]
 
 

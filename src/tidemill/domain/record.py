@@ -55,11 +55,11 @@ def _build(hint: Any, plain: Any, where: str) -> Any:  # noqa: PLR0911 - one ret
         if plain not in typing.get_args(hint):
             raise ValueError(f"{where} must be one of {', '.join(map(str, typing.get_args(hint)))}, not {plain!r}")
         return plain
-    if origin is tuple:
+    if origin in (tuple, list):
         item = typing.get_args(hint)[0]
         if not isinstance(plain, list | tuple):
             raise ValueError(f"{where} must be a list")
-        return tuple(_build(item, each, f"{where}[{i}]") for i, each in enumerate(plain))
+        return origin(_build(item, each, f"{where}[{i}]") for i, each in enumerate(plain))
     if origin is not None and issubclass(origin, Mapping):
         if not isinstance(plain, Mapping):
             raise ValueError(f"{where} must be an object")

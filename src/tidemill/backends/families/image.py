@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from tidemill.backends.families.models.alexnet import AlexNetNetwork
+from tidemill.backends.families.models.mambaout import MambaOutNetwork
 from tidemill.backends.families.models.resnet import ResNet18Network
 from tidemill.backends.families.models.small_cnn import SmallCnnNetwork
 from tidemill.backends.families.networks.augment import augmentation
@@ -35,6 +36,7 @@ NETWORKS: dict[str, type[Any]] = {
     "small_cnn": SmallCnnNetwork,
     "alexnet": AlexNetNetwork,
     "resnet18": ResNet18Network,
+    "mambaout": MambaOutNetwork,
 }
 LARGEST = 224  # pixels of a side, when the configuration leaves the size to the data
 _LOOKED_AT = 256  # pictures whose size and colour decide

@@ -33,7 +33,7 @@ class TabularFamily:
         """Raises ConfigError when the model is not made for the kind of target."""
         kind = data.version.kind
         if kind not in ARCHITECTURES[config.model.kind].kinds:
-            fitting = [name for name, each in ARCHITECTURES.items() if each.task == "tabular" and kind in each.kinds]
+            fitting = [name for name, each in ARCHITECTURES.items() if "tabular" in each.tasks and kind in each.kinds]
             raise ConfigError(
                 f"model.kind={config.model.kind} does no {kind}, which {data.version.tag} is",
                 f"choose one of them:  {', '.join(f'model={name}' for name in fitting)}",

@@ -26,11 +26,12 @@ class AlexNetNetwork(nn.Module):
         large = min(height, width) >= 64
         pools = 3 if large else min(3, halvings(height, width, down_to=2))
         stem = nn.Conv2d(channels, first, 11, 4, 2) if large else nn.Conv2d(channels, first, 3, 1, 1)
-        layers: list[nn.Module] = [stem, nn.ReLU(), *_pool(large, pools >= 1)]
-        layers += [nn.Conv2d(first, second, 5, padding=2), nn.ReLU(), *_pool(large, pools >= 2)]
-        layers += [nn.Conv2d(second, third, 3, padding=1), nn.ReLU()]
-        layers += [nn.Conv2d(third, fourth, 3, padding=1), nn.ReLU()]
-        layers += [nn.Conv2d(fourth, fifth, 3, padding=1), nn.ReLU(), *_pool(large, pools >= 3)]
+        after = _normalised if params.normalization else _plain
+        layers: list[nn.Module] = [stem, *after(first), *_pool(large, pools >= 1)]
+        layers += [nn.Conv2d(first, second, 5, padding=2), *after(second), *_pool(large, pools >= 2)]
+        layers += [nn.Conv2d(second, third, 3, padding=1), *after(third)]
+        layers += [nn.Conv2d(third, fourth, 3, padding=1), *after(fourth)]
+        layers += [nn.Conv2d(fourth, fifth, 3, padding=1), *after(fifth), *_pool(large, pools >= 3)]
         self.features = nn.Sequential(*layers)
         dense = max(32, round((4096 if large else 512) * params.width))
         with_size = _sides(height, width, large=large, pools=pools)
@@ -49,6 +50,14 @@ class AlexNetNetwork(nn.Module):
         """float32 [N, C, H, W], normalised, to logits [N, classes] and embedding [N, width of the dense layers]."""
         embedding = self.dense(self.features(pixels).flatten(1))
         return self.head(embedding), embedding
+
+
+def _plain(_: int) -> list[nn.Module]:
+    return [nn.ReLU()]
+
+
+def _normalised(channels: int) -> list[nn.Module]:
+    return [nn.BatchNorm2d(channels), nn.ReLU()]
 
 
 def _pool(large: bool, wanted: bool) -> list[nn.Module]:
