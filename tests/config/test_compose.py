@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from tidemill.config.architectures import ARCHITECTURES
-from tidemill.config.compose import compose, config_plain, expand
+from tidemill.config.compose import compose, config_plain
 from tidemill.config.describe import settings
 from tidemill.config.groups import PACKAGED
 from tidemill.config.schema import Config
+from tidemill.config.sweep import expand
 from tidemill.domain.digest import Digest
 from tidemill.domain.record import from_plain
 from tidemill.errors import ConfigError
@@ -156,8 +157,6 @@ def test_the_grid_takes_lists_ranges_globs_groups_and_the_files_parameters(write
     assert len(expand(conf, [])) == 4
     assert expand(conf, ["seed=3"]) == [["seed=3", "trainer.batch_size=8"], ["seed=3", "trainer.batch_size=16"]]
     assert image(conf=conf).seed == 42
-    with pytest.raises(ConfigError, match="interval"):
-        expand(None, ["optimizer.lr=interval(0,1)"])
 
 
 def test_composing_from_threads_mixes_nothing_up() -> None:

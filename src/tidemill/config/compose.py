@@ -6,9 +6,11 @@ as it likes, or missing. Hydra's working folders, logging and global state are l
 
 from __future__ import annotations
 
+import copy
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -16,12 +18,13 @@ import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.errors import HydraException
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from tidemill.config import overrides as arguments
 from tidemill.config.check import checked
 from tidemill.config.groups import DEFAULTS, GROUPS, PACKAGED, check_choice, choices, groups, listed
+from tidemill.config.reading import PRIMARY, broken, check_hydra, read_settings
 from tidemill.config.schema import Config
 from tidemill.domain.record import to_plain
 from tidemill.errors import ConfigError, nearest
@@ -31,7 +34,6 @@ if TYPE_CHECKING:
 
     from tidemill.domain.dataset import Task
 
-PRIMARY = "config.yaml"
 _one_at_a_time = threading.Lock()  # Hydra's initialisation is global
 
 
@@ -43,38 +45,55 @@ class _Plan(NamedTuple):
     chosen: dict[str, str]
 
 
-def compose(project_conf: Path | None, overrides: Sequence[str], *, name: str, task: Task) -> Config:
-    """The checked configuration of the model `name`. Raises ConfigError naming the argument or file that is wrong."""
+class Composed:
+    """A composition to be asked for the configuration again and again, each time with other values."""
+
+    def __init__(self, conf: Path | None, given: Sequence[Override], plan: _Plan, task: Task) -> None:
+        self._conf, self._given, self._plan, self._task = conf, given, plan, task
+        self._settings = _hydra(plan, conf)
+
+    def config(self, values: Mapping[str, Any] | None = None) -> Config:
+        """The checked configuration with `values`, by dotted path, in place; whatever refers to them follows."""
+        settings = copy.deepcopy(self._settings) if values else self._settings
+        for path, value in (values or {}).items():
+            OmegaConf.update(settings, path, value, force_add=True)
+        with _understood("conf"):
+            plain = cast("dict[str, Any]", OmegaConf.to_container(settings, resolve=True))
+        _refuse_targets(plain, "")
+        if plain.get("task") != self._task:
+            said = f"task is {plain.get('task')!r}, but this project's task is {self._task}"
+            raise ConfigError(said, "leave task out")
+        return checked(plain, lambda path: self._origin(path, values or {}))
+
+    def _origin(self, path: str, values: Mapping[str, Any]) -> str:
+        return f"{path}={values[path]}" if path in values else _origin(path, self._given, self._plan.chosen, self._conf)
+
+
+def composed(project_conf: Path | None, overrides: Sequence[str], *, name: str, task: Task) -> Composed:
+    """The composition of the model `name`. Raises ConfigError naming the argument or file that is wrong."""
     conf = project_conf if project_conf is not None and project_conf.is_dir() else None
     given = arguments.parsed(overrides)
     for override in given:
         arguments.check(override, conf)
-    plan = _plan(conf, given, name, task)
-    plain = _hydra(plan, conf)
-    _refuse_targets(plain, "")
-    if plain.get("task") != task:
-        raise ConfigError(f"task is {plain.get('task')!r}, but this project's task is {task}", "leave task out")
-    return checked(plain, lambda path: _origin(path, given, plan.chosen, conf))
+    return Composed(conf, given, _plan(conf, given, name, task), task)
 
 
-def expand(project_conf: Path | None, overrides: Sequence[str], *, task: Task | None = None) -> list[list[str]]:
-    """The grid of `-m`: `hydra.sweeper.params` of the project's config.yaml, and the overrides, which win."""
-    sweep = _read(project_conf / PRIMARY).get("hydra", {}) if project_conf is not None else {}
-    params = sweep.get("sweeper", {}).get("params") or {} if isinstance(sweep, dict) else {}
-    return arguments.expand(
-        overrides, conf=project_conf, params=[f"{key}={value}" for key, value in params.items()], task=task
-    )
+def compose(project_conf: Path | None, overrides: Sequence[str], *, name: str, task: Task) -> Config:
+    """The checked configuration of the model `name`. Raises ConfigError naming the argument or file that is wrong."""
+    return composed(project_conf, overrides, name=name, task=task).config()
 
 
 def config_plain(config: Config) -> dict[str, Any]:
-    """The configuration as plain values, as a RunSpec keeps it."""
-    return cast("dict[str, Any]", to_plain(config))
+    """The configuration as plain values, as a RunSpec keeps it: all but `search`, which makes no model."""
+    plain = cast("dict[str, Any]", to_plain(config))
+    plain.pop("search", None)
+    return plain
 
 
 def _plan(conf: Path | None, given: Sequence[Override], name: str, task: Task) -> _Plan:
-    own = _read(conf / PRIMARY) if conf is not None else {}
+    own = read_settings(conf / PRIMARY) if conf is not None else {}
     defaults = own.pop("defaults", None) or []
-    _check_hydra(own.pop("hydra", None))
+    check_hydra(own.pop("hydra", None))
     if not isinstance(defaults, list):
         raise ConfigError(f"{PRIMARY}: defaults must be a list", "write each as  - group: choice")
     mentioned = _mentioned(defaults, conf)
@@ -130,55 +149,31 @@ def _mentioned(defaults: Sequence[Any], conf: Path | None) -> dict[str, str | No
             included = conf / f"{entry.lstrip('/')}.yaml"
             if not included.is_file():
                 raise ConfigError(f"{PRIMARY}: defaults name {entry!r}, and there is no {included.name}", "add it")
-            found = {**_mentioned(_read(included).get("defaults") or [], conf), **found}
+            found = {**_mentioned(read_settings(included).get("defaults") or [], conf), **found}
     return found
 
 
-def _check_hydra(section: Any) -> None:
-    """Of Hydra's own settings the parameters of a sweep count; anything else would be without effect."""
-    inside = {} if section is None else section
-    if not isinstance(inside, dict) or set(inside) - {"sweeper"} or set(inside.get("sweeper") or {}) - {"params"}:
-        raise ConfigError(f"{PRIMARY}: of Hydra's own settings only hydra.sweeper.params counts", "take the others out")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """A YAML file's values, interpolations unresolved; nothing when there is no such file."""
-    if not path.is_file():
-        return {}
-    try:
-        plain = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    except (yaml.YAMLError, OSError, UnicodeDecodeError, OmegaConfBaseException) as error:
-        raise _broken(path, error) from None
-    if not isinstance(plain, dict):
-        raise ConfigError(f"{path}: must hold settings, not a list", "write  key: value  lines")
-    return cast("dict[str, Any]", plain)
-
-
-def _broken(path: Path | None, error: Exception) -> ConfigError:
-    mark = getattr(error, "problem_mark", None)
-    place = f"{path or (mark.name if mark else 'the configuration')}"
-    if mark is not None:
-        problem = getattr(error, "problem", None) or "not YAML"
-        return ConfigError(f"{place}, line {mark.line + 1}: {problem}", "correct that line")
-    first = (str(error).strip().splitlines() or ["cannot be read"])[0]
-    return ConfigError(f"{place}: {first}", "correct that file")
-
-
-def _hydra(plan: _Plan, conf: Path | None) -> dict[str, Any]:
+def _hydra(plan: _Plan, conf: Path | None) -> DictConfig:
     searchpath = [f"file://{folder}" for folder in (conf, PACKAGED) if folder is not None]
-    with tempfile.TemporaryDirectory(prefix="tidemill-conf-") as folder, _one_at_a_time:
+    with tempfile.TemporaryDirectory(prefix="tidemill-conf-") as folder, _one_at_a_time, _understood(folder):
         primary = Path(folder) / PRIMARY
         OmegaConf.save(OmegaConf.create({**plan.primary, "hydra": {"searchpath": searchpath}}), primary)
-        try:
-            with initialize_config_dir(folder, job_name="tidemill", version_base="1.3"):
-                composed = hydra_compose("config", overrides=plan.values)
-            plain = OmegaConf.to_container(composed, resolve=True)
-        except yaml.YAMLError as error:
-            raise _broken(None, error) from None
-        except (HydraException, OmegaConfBaseException) as error:
-            lines = [line.strip() for line in str(error).replace(folder, "conf").splitlines() if line.strip()]
-            raise ConfigError(f"the configuration cannot be composed: {lines[0]}", " ".join(lines[1:3])) from None
-    return cast("dict[str, Any]", plain)
+        with initialize_config_dir(folder, job_name="tidemill", version_base="1.3"):
+            settings = hydra_compose("config", overrides=plan.values)
+    OmegaConf.set_struct(settings, False)
+    return settings
+
+
+@contextmanager
+def _understood(folder: str) -> Iterator[None]:
+    """What Hydra and OmegaConf raise as a ConfigError; `folder` is the one that stands for the project's conf."""
+    try:
+        yield
+    except yaml.YAMLError as error:
+        raise broken(None, error) from None
+    except (HydraException, OmegaConfBaseException) as error:
+        lines = [line.strip() for line in str(error).replace(folder, "conf").splitlines() if line.strip()]
+        raise ConfigError(f"the configuration cannot be composed: {lines[0]}", " ".join(lines[1:3])) from None
 
 
 def _refuse_targets(plain: Any, path: str) -> None:
@@ -206,7 +201,7 @@ def _origin(path: str, given: Sequence[Override], chosen: Mapping[str, str], con
         files += [(group, conf / group / f"{choice}.yaml") for group, choice in chosen.items() if choice]
         for group, file in files:
             inside = path.removeprefix(f"{group}.") if group and group != "experiment" else path
-            if _holds(_read(file), inside):
+            if _holds(read_settings(file), inside):
                 return f"{file.parent.name}/{file.name}, {path}" if group else f"{PRIMARY}, {path}"
     return path
 

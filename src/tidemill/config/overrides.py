@@ -12,7 +12,9 @@ from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 
 from tidemill.config.check import known_paths, nearest_setting
+from tidemill.config.describe import settings
 from tidemill.config.groups import GROUPS, check_choice, groups, suited
+from tidemill.config.space import Dimension, dimension, points
 from tidemill.domain.dataset import Task
 from tidemill.errors import ConfigError, InputError
 
@@ -68,37 +70,51 @@ def _is_model_param(key: str) -> bool:
 
 
 def expand(
-    arguments: Sequence[str], *, conf: Path | None = None, params: Sequence[str] = (), task: Task | None = None
-) -> list[list[str]]:
+    arguments: Sequence[str], *, conf: Path | None = None, params: Sequence[str] = (), task: Task | None = None,
+    number: int = 5,
+) -> list[list[str]]:  # fmt: skip
     """The grid: one list of plain overrides for each combination; `params` come from the file, arguments win.
 
-    Lists `a,b`, `choice()`, `range()` and `glob()`, for values and for whole groups. Raises ConfigError for
-    `interval()`, which needs a search, and for a list that holds nothing.
-    With `task`, globs leave out the models for other tasks.
+    Lists `a,b`, `choice()`, `range()` and `glob()`, for values and for whole groups, with `sort`, `shuffle` and `tag`;
+    `interval()` stands for `number` values spread over it, its ends among them. Raises ConfigError for a list that
+    holds nothing. With `task`, globs leave out the models for other tasks.
     """
     rows: dict[str, list[str]] = {}
     for override in parsed([*params, *arguments]):
         key = override.get_key_element()
-        rows[key] = [f"{key}={value}" for value in _values(override, conf, task)] if not override.is_delete() else [key]
+        row = [key] if override.is_delete() else [f"{key}={value}" for value in _values(override, conf, task, number)]
+        rows[override.key_or_group] = row
     return [list(row) for row in itertools.product(*rows.values())]
 
 
-def _values(override: Override, conf: Path | None, task: Task | None) -> list[str]:
+def _values(override: Override, conf: Path | None, task: Task | None, number: int) -> list[str]:
     if not override.is_sweep_override():
         return [override.get_value_element_as_str()]
     if override.is_interval_sweep():
-        raise ConfigError(
-            f"{override.input_line}: interval() has no end of values to try",
-            "give some of them:  range(1,5)  or  0.01,0.1",
-        )
+        return [str(value) for value in points(dimension_of(override, conf, task), number)]
     glob: Any = override.value()
     try:
         if isinstance(glob, Glob):
-            found = glob.filter(suited(conf, override.key_or_group, task))
+            found = glob.filter(group_choices(override, conf, task))
         else:
             found = list(override.sweep_string_iterator())
-    except HydraException as error:
+    except (HydraException, ValueError) as error:
         raise ConfigError(f"{override.input_line}: {error}", "check the range") from None
     if not found:
         raise InputError(f"{override.input_line}: stands for no value at all", "check the range or the pattern")
     return found
+
+
+def dimension_of(override: Override, conf: Path | None, task: Task | None) -> Dimension:
+    """What a sweep override may become; `interval()` of a setting that is a whole number holds whole numbers."""
+    types = {each.path: each.type for each in settings()} if override.is_interval_sweep() else {}
+    whole = types.get(override.key_or_group, "").startswith("int")
+    names = group_choices(override, conf, task) if isinstance(override.value(), Glob) else ()
+    return dimension(override, whole=whole, names=names)
+
+
+def group_choices(override: Override, conf: Path | None, task: Task | None) -> list[str]:
+    """The choices that `glob()` picks from. Raises ConfigError when its key is no group."""
+    if not is_group(override, conf):
+        raise ConfigError(f"{override.input_line}: glob() picks among the files of a group", "give a list:  a,b,c")
+    return suited(conf, override.key_or_group, task)

@@ -30,7 +30,7 @@ def config(layout: Layout, overrides: Sequence[str] = ()) -> Config:
 
 def grid(layout: Layout, overrides: Sequence[str]) -> list[list[str]]:
     """The overrides of each training that `-m` asks for, all of them checked before the first begins."""
-    from tidemill.config.compose import expand
+    from tidemill.config.sweep import expand
 
     rows = expand(layout.conf, overrides, task=read_marker(layout).task)
     for row in rows:

@@ -13,6 +13,7 @@ from tidemill.config.schema.fields import bounded
 from tidemill.config.schema.gates import ExportConfig, PromotionConfig
 from tidemill.config.schema.model import ModelConfig
 from tidemill.config.schema.optimizer import LossConfig, OptimizerConfig, SchedulerConfig
+from tidemill.config.schema.search import SearchConfig
 from tidemill.config.schema.tracking import LoggerConfig, PathsConfig
 from tidemill.config.schema.trainer import CallbacksConfig, EarlyStoppingConfig, TrainerConfig
 from tidemill.config.schema.watching import MonitorConfig, RetrainConfig
@@ -34,6 +35,7 @@ __all__ = [
     "PromotionConfig",
     "RetrainConfig",
     "SchedulerConfig",
+    "SearchConfig",
     "TrainerConfig",
     "bounded",
 ]
@@ -57,3 +59,4 @@ class Config:
     promotion: PromotionConfig = field(default_factory=PromotionConfig)
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
     retrain: RetrainConfig = field(default_factory=RetrainConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
