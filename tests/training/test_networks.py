@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from tidemill.backends.families.image import ImageFamily
-from tidemill.backends.families.networks.augment import augmentation
 from tidemill.backends.families.networks.batches import Batches, Rows
 from tidemill.backends.families.networks.source import NetworkModel
 from tidemill.backends.families.text import TextFamily
@@ -172,17 +171,6 @@ def test_batches_hold_each_row_once_and_never_one_alone() -> None:
     assert len(set(torch.cat(first).tolist())) == 32
     assert not torch.equal(torch.cat(first), torch.cat(second))
     assert [len(batch[1]) for batch in Batches(rows, 8)] == [8, 8, 8, 8, 1]
-
-
-@pytest.mark.parametrize("name", ["flip", "shift"])
-def test_augmentation_keeps_shape_type_and_seed(name: str) -> None:
-    augment = augmentation(name)
-    assert augment is not None
-    image = torch.arange(2 * 8 * 8 * 3).remainder(256).to(torch.uint8).view(2, 8, 8, 3).repeat(8, 1, 1, 1)
-    (once,), (again,) = (augment((image,), torch.Generator().manual_seed(5)) for _ in range(2))
-    assert (once.shape, once.dtype) == (image.shape, torch.uint8)
-    assert torch.equal(once, again)
-    assert not torch.equal(once, image)
 
 
 def test_an_encoder_tells_natural_from_scrambled(sentences: PackedDataset, heard: Heard, tmp_path: Path) -> None:

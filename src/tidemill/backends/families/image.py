@@ -59,7 +59,7 @@ class ImageFamily:
         architecture = {"kind": config.model.kind, "params": config.model.params, "shape": shape}
         graph = PictureGraph(_network(architecture, len(labels)), mean, std)
         batches = Batches(
-            rows, config.trainer.batch_size, shuffle=True, seed=config.seed, augment=augmentation(config.data.augment)
+            rows, config.trainer.batch_size, shuffle=True, seed=config.seed, augment=augmentation(config.data)
         )
         share_batches(config.trainer.batch_size * rows.inputs[0][0].numel())
         fit(graph, config, Splits(batches, val), report, workdir)
