@@ -24,7 +24,9 @@ def _commands() -> list[tuple[str, click.Command]]:
         assert command is not None
         found.append((name, command))
         if isinstance(command, click.Group):
-            found += [(f"{name} {child}", command.commands[child]) for child in command.list_commands(context)]
+            inner = click.Context(command, info_name=name, parent=context)
+            children = {child: command.get_command(inner, child) for child in command.list_commands(inner)}
+            found += [(f"{name} {child}", each) for child, each in children.items() if each is not None]
     return found
 
 

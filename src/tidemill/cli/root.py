@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import ast
-from importlib import import_module
 from pathlib import Path
 
 import click
 
 from tidemill import __version__
-from tidemill.errors import nearest
+from tidemill.cli.lazy import LazyGroup
 
 _COMMANDS = Path(__file__).parent / "commands"
 _ORDER = (
@@ -18,40 +16,11 @@ _ORDER = (
 )  # fmt: skip
 
 
-class LazyGroup(click.Group):
-    """Lists commands by file name, with the first line of each file's docstring, without importing any."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        found = {path.stem for path in _COMMANDS.glob("[a-z]*.py")}
-        return [name for name in _ORDER if name in found] + sorted(found.difference(_ORDER))
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self.list_commands(ctx):
-            return None
-        command = import_module(f"tidemill.cli.commands.{cmd_name}").command
-        assert isinstance(command, click.Command)
-        return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and args[0] not in self.list_commands(ctx) and not args[0].startswith("-"):
-            hint = nearest(args[0], self.list_commands(ctx), kind="commands")
-            raise click.UsageError(f"no command {args[0]!r}: {hint}", ctx)
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, _summary(name)) for name in self.list_commands(ctx)])
-
-
-def _summary(command: str) -> str:
-    source = (_COMMANDS / f"{command}.py").read_text(encoding="utf-8")
-    return (ast.get_docstring(ast.parse(source)) or "").split("\n", 1)[0].rstrip(".")
-
-
 @click.group(
     cls=LazyGroup,
+    package="tidemill.cli.commands",
+    folder=_COMMANDS,
+    order=_ORDER,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 done, 1 the work failed, 2 the input is wrong. A MODEL is name@alias or name/version.",
 )
