@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +42,14 @@ class Reporter(Protocol):
     def progress(self, done: int, total: int, note: str) -> None: ...
 
 
+@runtime_checkable
+class Summarised(Protocol):
+    """A Reporter that also wants to hear what a network is made of."""
+
+    def summary(self, text: str) -> None:
+        """A table of layers as lines of text."""
+
+
 class SourceModel(Protocol):
     """A trained model in the framework that trained it: the truth that an export is compared with."""
 
@@ -64,7 +72,8 @@ class SourceModel(Protocol):
 class ModelFamily(Protocol):
     """Trains the models of one task."""
 
-    def fit(self, config: Config, data: PackedDataset, report: Reporter, workdir: Path) -> SourceModel: ...
+    def fit(self, config: Config, data: PackedDataset, report: Reporter, workdir: Path) -> SourceModel:
+        """Train. `workdir` outlives the process: what a killed fit left there is gone on from, or begun anew."""
 
     def load(self, directory: Path) -> SourceModel:
         """What `SourceModel.save` wrote."""

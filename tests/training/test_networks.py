@@ -45,7 +45,7 @@ def test_a_small_cnn_reads_digits(digits: PackedDataset, heard: Heard, tmp_path:
     assert set(heard.steps[0][1]) == {
         "train_loss", "train_accuracy", "val_loss", "val_accuracy", "epoch_seconds", "learning_rate",
     }  # fmt: skip
-    assert heard.notes[-1] == "epoch 10/10"
+    assert heard.notes[-1].startswith("epoch 10/10 · loss 0.")
     assert (model.signature.inputs[0].shape, model.preprocessing.mode) == ((-1, 8, 8, 1), "L")  # type: ignore[union-attr]  # an image's
 
 

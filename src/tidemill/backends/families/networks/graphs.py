@@ -17,6 +17,7 @@ class Graph(nn.Module):
     """A network between the prepared inputs and (scores, embedding)."""
 
     inputs: tuple[str, ...]
+    network: nn.Module  # with a last layer called `head`
 
     def logits(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [N, classes] and embedding [N, D]: what the loss is computed from."""
