@@ -10,11 +10,12 @@ import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from tidemill.errors import InputError, StorageError
+from tidemill.errors import InputError, MissingExtraError, StorageError
 from tidemill.files import fsync_directory, locked, sweep_staging
 
 if TYPE_CHECKING:
@@ -22,18 +23,21 @@ if TYPE_CHECKING:
 
 BUSY_SECONDS = 60
 _REACH_SECONDS = 5.0
-_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "databricks", "databricks-uc", "uc")
+_SCHEMES = ("sqlite", "postgresql", "postgres", "mysql", "mssql", "databricks", "databricks-uc", "uc")
+_PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
 def ensure_database(layout: Layout) -> str:
     """The tracking URI: MLFLOW_TRACKING_URI where the user has set it, else the project's SQLite file, made if missing.
 
     MLflow migrates its schema in place when it meets an empty database; eight first runs at once would ruin it.
-    Here one process at a time migrates a file beside, and only the finished one is renamed to its place.
+    Here one process at a time migrates a file beside, and only the finished one is renamed to its place. Raises
+    StorageError when the server of a foreign one cannot be reached.
     """
-    foreign = os.environ.get("MLFLOW_TRACKING_URI")
+    foreign = foreign_uri()
     if foreign:
-        _check_foreign(foreign)
+        _reach(foreign)
+        _prepare(foreign)
         return foreign
     if not layout.database.is_file():
         with locked(layout.locks / "database", timeout=120, what="the project's database"):
@@ -43,24 +47,59 @@ def ensure_database(layout: Layout) -> str:
     return _uri(layout.database)
 
 
-@cache
-def _check_foreign(uri: str) -> None:
-    """MLflow would try an absent server for minutes before it says so."""
-    parts = urlsplit(uri)
-    if parts.scheme in ("http", "https"):
-        try:
-            port = parts.port or (443 if parts.scheme == "https" else 80)
-            socket.create_connection((parts.hostname or "", port), timeout=_REACH_SECONDS).close()
-        except (OSError, ValueError) as error:
-            raise StorageError(
-                f"the tracking server {parts.hostname}:{parts.port or ''} cannot be reached: {error}",
-                "start it, or unset MLFLOW_TRACKING_URI to work with the project's own database",
-            ) from None
-    elif parts.scheme.partition("+")[0] not in _SCHEMES:
+def foreign_uri() -> str:
+    """MLFLOW_TRACKING_URI, with the driver of PostgreSQL that is installed; empty where it is not set.
+
+    Whether anybody listens there is not asked. Raises InputError for what is no database and no server.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    scheme = urlsplit(uri).scheme
+    if uri and scheme.partition("+")[0] not in (*_SCHEMES, "http", "https"):
         raise InputError(
             f"MLFLOW_TRACKING_URI={uri[:80]!r} is no database and no server",
             "give sqlite:///PATH, postgresql://…, mysql://… or http(s)://…, or unset it",
         )
+    if scheme in ("postgres", "postgresql") and find_spec("psycopg2") is None:
+        if find_spec("psycopg") is None:
+            raise MissingExtraError(f"MLFLOW_TRACKING_URI={scheme}://…", "postgres")
+        return f"postgresql+psycopg{uri.removeprefix(scheme)}"
+    return uri
+
+
+def is_local(uri: str) -> bool:
+    """Whether the store is a file here, which is not away."""
+    return uri.startswith("sqlite")
+
+
+@cache
+def _reach(uri: str) -> None:
+    """MLflow would try an absent server for minutes before it says so."""
+    parts = urlsplit(uri)
+    try:
+        port = parts.port or _PORTS.get(parts.scheme.partition("+")[0])
+        if parts.hostname and port:
+            socket.create_connection((parts.hostname, port), timeout=_REACH_SECONDS).close()
+    except (OSError, ValueError) as error:
+        raise StorageError(
+            f"the tracking server {parts.hostname}:{parts.port or ''} cannot be reached: {error}",
+            "start it, or unset MLFLOW_TRACKING_URI to work with the project's own database",
+        ) from None
+
+
+@cache
+def _prepare(uri: str) -> None:
+    """MLflow's tables in an empty PostgreSQL, made by one process at a time."""
+    if not uri.startswith("postgresql"):
+        return
+    import sqlalchemy as sa
+
+    from tidemill.backends.trackers._schema import prepare_schema
+
+    try:
+        prepare_schema(uri)
+    except sa.exc.SQLAlchemyError as error:
+        first = str(error).strip().splitlines()[0]
+        raise StorageError(f"the database of MLFLOW_TRACKING_URI cannot be used: {first}", "check it") from error
 
 
 def _uri(path: Path) -> str:

@@ -78,8 +78,13 @@ class Layout:
 
     @property
     def csv(self) -> Path:
-        """What `logger=csv` writes: `csv/NAME/RUN/`."""
+        """What `logger=csv` writes: `csv/NAME/RUN/`. Other loggers have a folder of their own beside, too."""
         return self.state / "csv"
+
+    @property
+    def spool(self) -> Path:
+        """What waits for a tracking server that is away: `spool/RUN/`."""
+        return self.state / "spool"
 
     @property
     def datasets(self) -> Path:

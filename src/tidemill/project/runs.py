@@ -21,17 +21,25 @@ if TYPE_CHECKING:
 
 
 def open_tracker(layout: Layout, settings: Config, *, parent: str = "") -> MlflowTracker:
-    """MLflow, on the project's database or where MLFLOW_TRACKING_URI says."""
-    from tidemill.project.database import ensure_database
+    """MLflow, on the project's database or where MLFLOW_TRACKING_URI says; that one may be away, and is not asked here.
 
-    uri = ensure_database(layout)
+    Raises InputError for an address that is none.
+    """
+    from tidemill.project.database import ensure_database, foreign_uri, is_local
+
+    uri = foreign_uri() or ensure_database(layout)
     from tidemill.backends.trackers.mlflow import MlflowTracker
 
+    os.environ.setdefault(
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3"
+    )  # the spool repeats; 7 take minutes
     served = uri.startswith(("http://", "https://"))  # then the server says where artefacts go
+    artifacts = settings.logger.artifacts or (None if served else layout.artifacts)
+    remote = not is_local(uri) or "://" in settings.logger.artifacts
     experiment = settings.logger.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or settings.name
     return MlflowTracker(
-        uri, experiment=experiment, artifacts=None if served else layout.artifacts, parent=parent,
-        system_metrics=settings.logger.system_metrics,
+        uri, experiment=experiment, artifacts=artifacts, parent=parent, system_metrics=settings.logger.system_metrics,
+        spool=layout.spool if remote else None, wait=settings.logger.wait,
     )  # fmt: skip
 
 

@@ -1,10 +1,13 @@
-"""Which process a run belongs to, so that the runs of dead ones can be told."""
+"""Whose a run is: its author, and its process, so that the runs of dead ones can be told."""
 
 from __future__ import annotations
 
+import getpass
 import os
 import platform
+import subprocess
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 HOST, PROCESS, BOOT = "tidemill.host", "tidemill.process", "tidemill.boot"
@@ -23,6 +26,20 @@ def owner_is_dead(tags: Mapping[str, str]) -> bool:
         return True
     number = tags[PROCESS].split(":")[0]
     return number.isdigit() and _process(int(number)) != tags[PROCESS]
+
+
+@cache
+def author() -> tuple[str, str]:
+    """The name of the account, and git's `NAME <EMAIL>` of who commits here; twice the account where git has none."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container without an entry for its user
+        user = "unknown"
+    try:
+        told = subprocess.run(["git", "var", "GIT_AUTHOR_IDENT"], capture_output=True, text=True, timeout=5, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return user, user
+    return user, told.stdout.rpartition(">")[0] + ">"
 
 
 def _boot() -> str:

@@ -14,6 +14,7 @@ class LoggerConfig:
     name: str = "mlflow"  # mlflow, csv, tensorboard, wandb, or another's key: that one too, in .tidemill/KEY
     beside: list[str] = field(default_factory=list)  # further ones: [tensorboard,csv]
     experiment: str = ""  # MLflow experiment; empty: the model's name
+    artifacts: str = ""  # where a new experiment keeps artefacts: s3://BUCKET/FOLDER; empty: .tidemill/artifacts
     system_metrics: bool = True  # track the use of CPU, memory, disk and GPU
     wait: float = bounded(120.0, low=0, high=86_400)  # seconds to wait for an absent tracking server before registering
 

@@ -1,0 +1,227 @@
+"""Sends what a spool holds to MLflow, in order, and again after a failure, until the server has all of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from mlflow.exceptions import MlflowException
+
+from tidemill.backends.trackers._spool import Entry, Spool, known_run, waiting_spools
+from tidemill.backends.trackers._store import LOCAL_ID, MlflowStore, Value
+
+REFUSED = "refused.jsonl"
+_FIRST, _LONGEST = 0.1, 5.0  # seconds between two attempts, doubled with each
+_IDLE = 0.5  # seconds after which an idle shipper looks again
+_WRONG = frozenset({"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE"})
+
+
+class Away(Exception):
+    """The server cannot take it now."""
+
+
+class Delivery:
+    """One spool and the store that it is shipped to. `refused` counts what the server will never take."""
+
+    def __init__(self, spool: Spool, store: MlflowStore) -> None:
+        self.spool, self._store = spool, store
+        self.ended = False
+        self.refused = 0
+        self._tried = spool.run is not None or spool.offset > 0
+
+    def ship(self) -> bool:
+        """Send what waits, at most a few megabytes; whether there was anything. Raises Away."""
+        entries = self.spool.read()
+        for group in _together(entries):
+            try:
+                self._send(group)
+            except Away:
+                raise
+            except Exception as error:  # MLflow, SQLAlchemy, botocore and requests each have a tree of their own
+                if getattr(error, "error_code", None) not in _WRONG or self.spool.run is None:
+                    raise Away(_first_line(error)) from error
+                self._refuse(group, error)
+            self.spool.shipped(group[-1].end, self.spool.run)
+            for entry in group:
+                if entry.said["kind"] == "keep":
+                    self.spool.drop(entry.said["file"])
+        return bool(entries)
+
+    def _send(self, group: list[Entry]) -> None:
+        said = group[0].said
+        if said["kind"] == "start":
+            self.spool.shipped(self.spool.offset, self._run(said))
+            return
+        run = self.spool.run
+        if run is None:
+            raise MlflowException("a spool that does not begin with the start of a run")
+        if said["kind"] == "metrics":
+            self._metrics(run, group)
+        elif said["kind"] == "params":
+            self._store.params(run, said["values"])
+        elif said["kind"] == "keep":
+            self._store.keep(run, self.spool.file(said["file"]), said["folder"])
+        elif said["kind"] == "reopen":
+            self._store.reopen(run, said["tags"])
+            self.ended = False
+        elif said["kind"] == "finish":
+            self._store.find(self.spool.local)
+            self._store.finish(run, said["status"], at=said["at"])
+            self.ended = True
+
+    def _run(self, said: Mapping[str, Any]) -> str:
+        """The run, made if it is not there: a killed process may have made it without learning its id."""
+        found = self.spool.run or (self._store.find(self.spool.local) if self._tried else None)
+        self._tried = True
+        if found is not None:
+            return found
+        tags = {**said["tags"], LOCAL_ID: self.spool.local}
+        return self._store.create(said["name"], tags, parent=self._parent(said["parent"]), at=said["at"])
+
+    def _parent(self, parent: str) -> str:
+        """MLflow's id of the parent, which may be a local id itself."""
+        there, run = known_run(self.spool.folder.parent, parent)
+        if there and run is None:
+            raise Away("the run's parent is not there yet")
+        return run or (self._store.find(parent) if parent else None) or parent
+
+    def _metrics(self, run: str, group: list[Entry]) -> None:
+        values = [Value(*value) for entry in group for value in entry.said["values"]]
+        try:
+            self._store.metrics(run, values)
+        except MlflowException as error:
+            if error.error_code != "INVALID_PARAMETER_VALUE":
+                raise
+            for value in values:  # one of them is bad, and the others are not to be lost with it
+                try:
+                    self._store.metrics(run, [value])
+                except MlflowException as own:
+                    if own.error_code != "INVALID_PARAMETER_VALUE":
+                        raise
+                    self._note({"kind": "metrics", "values": [value]}, own)
+
+    def _refuse(self, group: list[Entry], error: Exception) -> None:
+        for entry in group:
+            self._note(entry.said, error)
+
+    def _note(self, said: Mapping[str, Any], error: Exception) -> None:
+        self.refused += 1
+        line = {"id": self.spool.local, "run": self.spool.run, "error": _first_line(error), "entry": said}
+        with (self.spool.folder.parent / REFUSED).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+class Shipper(threading.Thread):
+    """Ships one spool while it is being written, in a thread that does not keep the process alive."""
+
+    def __init__(self, delivery: Delivery, store: MlflowStore) -> None:
+        super().__init__(name=f"ships {delivery.spool.local}", daemon=True)
+        self._delivery, self._store = delivery, store
+        self._changed = threading.Condition()
+        self._asked = False
+        self.trouble = ""
+        self._beat = time.monotonic()
+
+    @property
+    def spool(self) -> Spool:
+        return self._delivery.spool
+
+    def run(self) -> None:
+        """Ends when the end of the run is shipped."""
+        delay = _FIRST
+        while not self._delivery.ended:
+            try:
+                if self.trouble:
+                    self._store.reach()
+                moved = self._delivery.ship()
+                trouble, delay = "", _FIRST
+            except Exception as error:  # the thread must outlive whatever the server does; nothing is acknowledged
+                moved, trouble, delay = False, _first_line(error), min(_LONGEST, delay * 2)
+            with self._changed:
+                self.trouble = trouble
+                self._beat = time.monotonic() if moved else self._beat
+                self._changed.notify_all()
+                if not self._delivery.ended and not moved:
+                    self._changed.wait_for(lambda: self._asked and not self.trouble, delay if trouble else _IDLE)
+                    self._asked = False
+
+    def wake(self) -> None:
+        """There is something to ship that somebody waits for."""
+        with self._changed:
+            self._asked = True
+            self._beat = time.monotonic()
+            self._changed.notify_all()
+
+    def started(self, seconds: float) -> str | None:
+        """MLflow's id of the run, waiting so long for it."""
+        with self._changed:
+            self._changed.wait_for(lambda: self.spool.run is not None or bool(self.trouble), seconds)
+        return self.spool.run
+
+    def shipped(self, seconds: float) -> bool:
+        """Whether everything that was said so far is shipped, waiting so long for it, come what may."""
+        deadline, end = time.monotonic() + seconds, (self.spool.folder / "entries").stat().st_size
+        with self._changed:
+            return self._changed.wait_for(lambda: self.spool.offset >= end, max(0.0, deadline - time.monotonic()))
+
+    def lingered(self, *, stuck: float, away: float) -> bool:
+        """Whether the end of the run is shipped; waits as long as there is progress, and a little without."""
+        while self.is_alive():
+            self.join(0.05)
+            still = time.monotonic() - self._beat
+            if still > (away if self.trouble else stuck):
+                break
+        return not self.is_alive() and self._delivery.ended
+
+    @property
+    def refused(self) -> int:
+        return self._delivery.refused
+
+
+def ship_waiting(root: Path, store: MlflowStore) -> Iterator[tuple[str, int]]:
+    """Ship what dead processes left below `root`, oldest first: each run's local id and how many entries were sent.
+
+    Raises Away at the first that the server cannot take now; it and the others stay.
+    """
+    for spool in waiting_spools(root):
+        sent = spool.waiting()
+        delivery = Delivery(spool, store)
+        empty = False
+        try:
+            if sent:
+                store.reach()
+            while delivery.ship():
+                pass
+            empty = True
+        except Away:
+            raise
+        except OSError as error:
+            raise Away(_first_line(error)) from error
+        finally:
+            spool.close(remove=empty)
+        if sent:
+            yield spool.local, sent
+
+
+def _together(entries: list[Entry]) -> Iterator[list[Entry]]:
+    """Metrics that follow each other go as one; everything else alone."""
+    for kind, group in groupby(entries, key=lambda entry: entry.said["kind"]):
+        if kind == "metrics":
+            yield list(group)
+        else:
+            yield from ([entry] for entry in group)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
+def spools(root: Path) -> list[str]:
+    """The local ids of the runs that have a spool, open or not."""
+    return [each for each in os.listdir(root) if (root / each / "entries").is_file()] if root.is_dir() else []
