@@ -104,4 +104,4 @@ def _source(layout: Layout, opened: OpenBundle, into: Path) -> SourceModel:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # the command has a bar of its own
     tracker = open_tracker(layout, config(layout))
     found = tracker.fetch(opened.bundle.lineage.run, "source", into)
-    return family_of(opened.bundle.task).load(found)
+    return family_of(opened.bundle.task, layout.root).load(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -9,13 +10,13 @@ if TYPE_CHECKING:
     from tidemill.ports import ModelFamily
 
 
-def family_of(task: Task) -> ModelFamily:
-    """The family that trains models for `task`."""
+def family_of(task: Task, root: Path = Path()) -> ModelFamily:
+    """The family that trains models for `task`; `root` is the project that holds own models and pretrained weights."""
     match task:
         case "image":
             from tidemill.backends.families.image import ImageFamily
 
-            return ImageFamily()
+            return ImageFamily(root)
         case "text":
             from tidemill.backends.families.text import TextFamily
 

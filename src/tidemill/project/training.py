@@ -91,7 +91,7 @@ def _run(
 
     beside = _beside(layout, settings)
     with tracked_run(spec, difference=difference, tracker=tracker, workdir=workdir, beside=beside) as (begun, runs):
-        family = family_of(settings.task)
+        family = family_of(settings.task, layout.root)
         run, model = train(begun, settings, data, family=family, runs=runs, report=report, workdir=workdir)
         report.progress(0, 1, "evaluating")
         examples = data.examples("test")

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
-from torch import nn
 
-from tidemill.backends.families.models.alexnet import AlexNetNetwork
-from tidemill.backends.families.models.mambaout import MambaOutNetwork
-from tidemill.backends.families.models.resnet import ResNet18Network
-from tidemill.backends.families.models.small_cnn import SmallCnnNetwork
+from tidemill.backends.families.models.pictures import described, expected_of, picture_network, width_of
 from tidemill.backends.families.networks.augment import augmentation
 from tidemill.backends.families.networks.batches import Batches
 from tidemill.backends.families.networks.fit import Splits, fit, seeded, share_batches
@@ -22,56 +19,57 @@ from tidemill.backends.families.networks.graphs import PictureGraph
 from tidemill.backends.families.networks.source import NetworkModel, Saved, classifier_signature
 from tidemill.backends.families.networks.split import labelled, learnable
 from tidemill.bundle.preprocess import Preprocessor
-from tidemill.config.architectures import ARCHITECTURES
 from tidemill.domain.bundle import ImagePreprocessing, Tensor
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tidemill.backends.families.models.transformer_pictures import Expected
     from tidemill.config.schema import Config
     from tidemill.dataset.read import PackedDataset
     from tidemill.ports import ModelFamily, Reporter
 
-NETWORKS: dict[str, type[Any]] = {
-    "small_cnn": SmallCnnNetwork,
-    "alexnet": AlexNetNetwork,
-    "resnet18": ResNet18Network,
-    "mambaout": MambaOutNetwork,
-}
 LARGEST = 224  # pixels of a side, when the configuration leaves the size to the data
 _LOOKED_AT = 256  # pictures whose size and colour decide
 
 
+@dataclass(frozen=True)
 class ImageFamily:
-    """Convolutional networks: `NETWORKS` by `model.kind`."""
+    """Networks for pictures, by `model.kind`; `root` is the project that holds own models and pretrained weights."""
+
+    root: Path = Path()
 
     def fit(self, config: Config, data: PackedDataset, report: Reporter, workdir: Path) -> NetworkModel:
         """Normalised by the training pictures; validated on the classes that training has seen."""
         seeded(config)
+        expected = expected_of(config.model, self.root)
+        config = _with_expected(config, expected)
         train = data.examples("train")
         preprocessing = self.preprocessing(config, list(train.inputs[:_LOOKED_AT]))  # type: ignore[arg-type]  # bytes
         prepare = Preprocessor(preprocessing)
         labels = data.version.classes
         rows = labelled(prepare, train, labels, ("image",))
         val = learnable(prepare, data, rows, labels, ("image",))
-        mean, std = _statistics(rows.inputs[0])
+        mean, std = expected.statistics if expected and expected.statistics else _statistics(rows.inputs[0])
         shape = {"channels": int(rows.inputs[0].shape[3]), "height": preprocessing.height, "width": preprocessing.width}
         architecture = {"kind": config.model.kind, "params": config.model.params, "shape": shape}
-        graph = PictureGraph(_network(architecture, len(labels)), mean, std)
+        network = picture_network(architecture, len(labels), self.root)
+        architecture |= described(network)
+        graph = PictureGraph(network, mean, std)
         batches = Batches(
             rows, config.trainer.batch_size, shuffle=True, seed=config.seed, augment=augmentation(config.data)
         )
         share_batches(config.trainer.batch_size * rows.inputs[0][0].numel())
         fit(graph, config, Splits(batches, val), report, workdir)
         inputs = [Tensor("image", "uint8", (-1, shape["height"], shape["width"], shape["channels"]))]
-        signature = classifier_signature("image", inputs, labels, _width(graph))
+        signature = classifier_signature("image", inputs, labels, width_of(network))
         return NetworkModel(signature, preprocessing, graph, architecture)
 
     def load(self, directory: Path) -> NetworkModel:
         """What `NetworkModel.save` wrote."""
         saved = Saved.read(directory, ImagePreprocessing)
         channels = 1 if saved.preprocessing.mode == "L" else 3
-        network = _network(saved.architecture, len(saved.signature.labels))
+        network = picture_network(saved.architecture, len(saved.signature.labels), self.root)
         return saved.with_weights(PictureGraph(network, [0.0] * channels, [1.0] * channels))
 
     def preprocessing(self, config: Config, pictures: Sequence[bytes]) -> ImagePreprocessing:
@@ -101,11 +99,18 @@ def _look(pictures: Sequence[bytes]) -> tuple[int, int, Literal["L", "RGB"]]:
     return max(1, round(height * scale)), max(1, round(width * scale)), "L" if grey else "RGB"
 
 
-def _network(architecture: dict[str, Any], classes: int) -> nn.Module:
-    kind = architecture["kind"]
-    params = ARCHITECTURES[kind].params(**architecture["params"])
-    network: nn.Module = NETWORKS[kind](params, **architecture["shape"], classes=classes)
-    return network
+def _with_expected(config: Config, expected: Expected | None) -> Config:
+    """What the settings leave to the data is as pretrained weights know it: colour, and their size of picture."""
+    if expected is None:
+        return config
+    settings = config.data.image
+    image = replace(
+        settings,
+        height=settings.height or expected.height or 0,
+        width=settings.width or expected.width or 0,
+        mode="RGB" if settings.mode == "auto" else settings.mode,
+    )
+    return replace(config, data=replace(config.data, image=image))
 
 
 def _statistics(image: torch.Tensor) -> tuple[list[float], list[float]]:
@@ -117,10 +122,6 @@ def _statistics(image: torch.Tensor) -> tuple[list[float], list[float]]:
         float((count * (values - mean) ** 2).sum() / count.sum()) for count, mean in zip(counts, means, strict=True)
     ]
     return means, [variance**0.5 if variance > 1e-8 else 1.0 for variance in variances]
-
-
-def _width(graph: PictureGraph) -> int:
-    return int(graph.network.head.in_features)  # type: ignore[union-attr,arg-type]  # every network has a linear head
 
 
 if TYPE_CHECKING:

@@ -60,10 +60,14 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "alexnet": Architecture(("image",), AlexNet),
     "resnet18": Architecture(("image",), ResNet18),
     "mambaout": Architecture(("image",), MambaOut),
+    "mobilenet_v2": Architecture(("image",), MobileNetV2),
+    "transformers": Architecture(("image",), Transformers),
+    "timm": Architecture(("image",), Timm),
     "bert": Architecture(("text",), Bert),
     "linear": Architecture(("tabular",), Linear, _BOTH),
     "lasso": Architecture(("tabular",), Lasso, ("regression",)),
     "xgboost": Architecture(("tabular",), XGBoost, _BOTH),
+    "own": Architecture(("image",), Own),
 }
 
 

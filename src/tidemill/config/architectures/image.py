@@ -65,8 +65,8 @@ class Transformers:
     """A network of the transformers library by its name, with random or pretrained weights."""
 
     architecture: Literal[
-        "resnet", "mobilenet_v1", "mobilenet_v2", "convnext", "convnextv2", "regnet", "efficientnet", "vit", "deit",
-        "dinov2", "swin", "levit",
+        "resnet", "regnet", "mobilenet_v1", "mobilenet_v2", "convnext", "convnextv2", "vit", "deit",
+        "dinov2",
     ] = "resnet"  # with `pretrained`: what that folder must hold  # fmt: skip
     pretrained: str = ""  # a folder with config.json and model.safetensors; or hub:NAME
     dropout: float = bounded(0.0, low=0, high=0.9)  # before the last layer
