@@ -34,8 +34,15 @@ class Scored(NamedTuple):
     embedding: NDArray[np.float32]
 
 
+class StopTraining(Exception):
+    """Raised by `Reporter.metrics`: this training shall end here, unfinished. A family lets it through, cleaned up."""
+
+
 class Reporter(Protocol):
-    """Hears of progress; the terminal, the plain log and the tracker are reporters. Must not raise."""
+    """Hears of progress; the terminal, the plain log and the tracker are reporters.
+
+    Must not raise, with one exception: the reporter of a search's trial may raise StopTraining from `metrics`.
+    """
 
     def metrics(self, values: Mapping[str, float], step: int) -> None: ...
 

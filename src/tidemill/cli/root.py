@@ -11,7 +11,7 @@ from tidemill.cli.lazy import LazyGroup
 
 _COMMANDS = Path(__file__).parent / "commands"
 _ORDER = (
-    "init", "data", "train", "evaluate", "export", "models", "serve", "predict",
+    "init", "data", "train", "tune", "evaluate", "export", "models", "serve", "predict",
     "feedback", "monitor", "retrain", "trace", "ui", "demo", "doctor", "completion",
 )  # fmt: skip
 

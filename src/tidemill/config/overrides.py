@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override
+from hydra.core.override_parser.types import Glob, Override, Quote, QuotedString
 from hydra.errors import HydraException
 
 from tidemill.config.check import known_paths, nearest_setting
@@ -118,3 +118,19 @@ def group_choices(override: Override, conf: Path | None, task: Task | None) -> l
     if not is_group(override, conf):
         raise ConfigError(f"{override.input_line}: glob() picks among the files of a group", "give a list:  a,b,c")
     return suited(conf, override.key_or_group, task)
+
+
+def spelled(value: Any) -> str:
+    """`value` as it is written behind the = of an override, so that it is read again as the same."""
+    text: str = Override._get_value_element_as_str(QuotedString(value, Quote.single) if _needs_quotes(value) else value)
+    return text
+
+
+def _needs_quotes(value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        found = parsed([f"x={value}"])[0]
+    except ConfigError:
+        return True
+    return found.is_sweep_override() or found.value() != value

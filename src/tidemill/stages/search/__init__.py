@@ -1,0 +1,1 @@
+"""Search for better settings: a study by Optuna, its trials in worker processes."""

@@ -1,0 +1,154 @@
+"""A study as one HTML file that needs nothing else: plotly's code is in it once, and nothing is fetched."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Iterator
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.trial import TrialState
+
+from tidemill.stages.search.table import Row, ranked
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+_MOST_ROWS = 200
+_INK = "#5d6b68"
+_STYLE = """
+:root{--bg:#f7f8f7;--card:#fff;--ink:#17211f;--soft:#5d6b68;--line:#dfe5e2;--tide:#0b6e69;--coral:#c2453d;
+--wash:#e6f2f0}
+@media(prefers-color-scheme:dark){:root{--bg:#0e1615;--card:#15201e;--ink:#e5efec;--soft:#93a6a1;--line:#263532;
+--tide:#4fc0b4;--coral:#ec7a70;--wash:#16302d}}
+*{box-sizing:border-box}body{margin:0;background:var(--bg);color:var(--ink);
+font:15px/1.45 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
+header,main{max-width:1200px;margin:auto;padding:1.1rem 1.6rem .3rem}
+header{display:flex;gap:.6rem 1rem;align-items:baseline;flex-wrap:wrap}h1{font-size:1.25rem;margin:0}
+h1 span{color:var(--soft);font-weight:400}
+h2{font-size:.8rem;margin:0 0 .55rem;color:var(--soft);font-weight:600;letter-spacing:.04em;text-transform:uppercase}
+.pill{border-radius:99px;padding:.12rem .6rem;background:var(--wash);color:var(--tide);font-size:.85rem;font-weight:600}
+.pill.warn{color:var(--coral)}main{display:grid;gap:1rem;grid-template-columns:minmax(0,1fr)}
+section{background:var(--card);border:1px solid var(--line);border-radius:12px;padding:1rem 1.1rem;overflow-x:auto}
+table{width:100%;border-collapse:collapse;font-variant-numeric:tabular-nums}
+td,th{padding:.32rem .5rem;text-align:right;border-bottom:1px solid var(--line);font-size:.88rem;white-space:nowrap}
+th{color:var(--soft);font-weight:500}.l{text-align:left}.w{white-space:normal}tr.best td{color:var(--tide);
+font-weight:600}tr.dim td{color:var(--soft)}.bad{color:var(--coral)}p{color:var(--soft);margin:.2rem 0}
+"""
+# Plotly draws on whatever lies below, in colours that are read on light and dark.
+_FIT = """
+for (const each of document.querySelectorAll('.plotly-graph-div')) {
+  const ink = getComputedStyle(document.body).getPropertyValue('--soft');
+  Plotly.relayout(each, {'font.color': ink, 'paper_bgcolor': 'rgba(0,0,0,0)', 'plot_bgcolor': 'rgba(0,0,0,0)'});
+}
+"""
+
+
+def render(study: optuna.Study, rows: list[Row], metrics: list[str]) -> str:
+    """The page of `study`, whose trials are `rows`."""
+    from plotly.offline import get_plotlyjs
+
+    figures = [
+        f"<section><h2>{escape(title)}</h2>{_div(figure)}</section>" for title, figure in _figures(study, metrics)
+    ]
+    code = f"<script>{get_plotlyjs()}</script>" if figures else ""
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1">'
+        f"<title>{escape(study.study_name)} · search</title><style>{_STYLE}</style>{code}</head><body>"
+        f"<header><h1>{escape(study.study_name)} <span>· search</span></h1>{_pills(rows)}</header>"
+        f"<main>{''.join(figures)}{_table(study, rows, metrics)}</main><script>{_FIT if figures else ''}</script>"
+        "</body></html>\n"
+    )
+
+
+def _pills(rows: list[Row]) -> str:
+    states = [row.state for row in rows]
+    shown = [(name, states.count(name)) for name in ("complete", "pruned", "failed", "lost", "running", "waiting")]
+    return "".join(
+        f'<span class="pill{" warn" if name in ("failed", "lost") else ""}">{count} {name}</span>'
+        for name, count in shown
+        if count
+    )
+
+
+def _figures(study: optuna.Study, metrics: list[str]) -> Iterator[tuple[str, go.Figure]]:
+    """Those that the study has enough trials for."""
+    from optuna import visualization as draw
+
+    finished = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if not finished:
+        return
+    enough = len(finished) > 1 and len({tuple(trial.values) for trial in finished}) > 1
+    if len(metrics) > 1:
+        if len(metrics) <= 3:
+            yield "Front: no other trial is better in every metric", draw.plot_pareto_front(study, target_names=metrics)
+    else:
+        yield "History", draw.plot_optimization_history(study, target_name=metrics[0])
+    for index, metric in enumerate(metrics):
+        about: dict[str, Any] = {"target_name": metric}
+        if len(metrics) > 1:
+            about["target"] = _nth(index)
+        of = f" for {metric}" if len(metrics) > 1 else ""
+        if enough and (importance := _importance(study, about)) is not None:
+            yield f"Importance of each setting{of}", importance
+        yield f"Parallel coordinates{of}", draw.plot_parallel_coordinate(study, **about)
+        yield f"Slices{of}", draw.plot_slice(study, **about)
+    if len(metrics) == 1 and any(trial.intermediate_values for trial in study.get_trials(deepcopy=False)):
+        yield "Values on the way", draw.plot_intermediate_values(study)
+
+
+def _nth(index: int) -> Callable[[optuna.trial.FrozenTrial], float]:
+    return lambda trial: float(trial.values[index])
+
+
+def _importance(study: optuna.Study, about: dict[str, Any]) -> go.Figure | None:
+    """None where the trials do not tell: all alike, or only one setting that varies."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return optuna.visualization.plot_param_importances(study, **about)
+        except (RuntimeError, ValueError):
+            return None
+
+
+def _div(figure: go.Figure) -> str:
+    figure.update_layout(
+        title=None, template="none", font={"family": "system-ui, sans-serif", "color": _INK, "size": 12},
+        margin={"l": 64, "r": 32, "t": 28, "b": 72}, paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)",
+    )  # fmt: skip
+    figure.update_xaxes(gridcolor="rgba(120,140,135,.2)", zeroline=False, automargin=True)
+    figure.update_yaxes(gridcolor="rgba(120,140,135,.2)", zeroline=False, automargin=True)
+    html = figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False, "responsive": True})
+    return str(html).replace("</script><", "</script>\n<")
+
+
+def _table(study: optuna.Study, rows: list[Row], metrics: list[str]) -> str:
+    names = list(dict.fromkeys(name for row in rows for name in row.settings))
+    shown = ranked(rows, maximize=study.directions[0].name == "MAXIMIZE")[:_MOST_ROWS]
+    head = "".join(f"<th>{escape(name)}</th>" for name in ("trial", *metrics, *names, "seconds"))
+    best = {trial.number for trial in study.best_trials} if any(row.state == "complete" for row in rows) else set()
+    body = "".join(_line(row, names, len(metrics), best=row.number in best) for row in shown)
+    more = f"<p>the first {_MOST_ROWS} of {len(rows)}; all are in trials.csv</p>" if len(rows) > _MOST_ROWS else ""
+    table = f'<table><tr>{head}<th class="l">state</th></tr>{body}</table>'
+    return f"<section><h2>Trials, best first</h2>{table}{more}</section>"
+
+
+def _line(row: Row, names: list[str], width: int, *, best: bool) -> str:
+    values = [f"{value:.5g}" for value in row.values] + [""] * (width - len(row.values))
+    settings = [spell(row.settings.get(name, "")) for name in names]
+    seconds = "" if row.seconds is None else f"{row.seconds:.1f}"
+    cells = "".join(f"<td>{escape(each)}</td>" for each in (str(row.number), *values, *settings, seconds))
+    state = row.state + (f": {row.reason}" if row.reason else "")
+    bad = " bad" if row.state == "failed" else ""
+    kind = "best" if best else "" if row.state == "complete" else "dim"
+    return f'<tr class="{kind}">{cells}<td class="l w{bad}">{escape(state)}</td></tr>'
+
+
+def spell(value: Any) -> str:
+    """A setting as a person reads it."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return value if isinstance(value, str) else json.dumps(value)
