@@ -108,6 +108,8 @@ def _record(cls: type[T], plain: Any, where: str, origin: Origin) -> T:
 
 
 def _value(hint: Any, plain: Any, path: str, origin: Origin, limits: Mapping[str, Any]) -> Any:
+    if hint is Any:
+        return plain
     if dataclasses.is_dataclass(hint):
         return _record(typing.cast(type, hint), plain, path, origin)
     if typing.get_origin(hint) is typing.Literal:
@@ -123,7 +125,8 @@ def _value(hint: Any, plain: Any, path: str, origin: Origin, limits: Mapping[str
     if typing.get_origin(hint) in (Union, types.UnionType, dict):
         if not isinstance(plain, Mapping):
             raise ConfigError(f"{origin(path)}: must be a section, not {plain!r}", "write its settings below it")
-        return dict(plain)
+        inner = typing.get_args(hint)[1] if typing.get_origin(hint) is dict else Any
+        return {key: _value(inner, each, f"{path}.{key}", origin, {}) for key, each in plain.items()}
     return _limited(_scalar(hint, plain, path, origin), path, origin, limits)
 
 

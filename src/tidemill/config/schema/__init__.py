@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tidemill.config.schema.checks import ChecksConfig
 from tidemill.config.schema.data import DataConfig, ImageInput
 from tidemill.config.schema.fields import bounded
 from tidemill.config.schema.gates import ExportConfig, PromotionConfig
@@ -21,6 +22,7 @@ from tidemill.domain.dataset import Task
 
 __all__ = [
     "CallbacksConfig",
+    "ChecksConfig",
     "Config",
     "DataConfig",
     "EarlyStoppingConfig",

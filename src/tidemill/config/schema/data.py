@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tidemill.config.schema.checks import ChecksConfig
 from tidemill.config.schema.fields import bounded
 from tidemill.errors import ConfigError, nearest
 
@@ -36,6 +37,7 @@ class DataConfig:
     cache_gb: float = bounded(-1, low=-1)  # decoded pictures kept on disk; -1: half of what is free; 0: none, stream
     shuffle_mb: int = bounded(512, low=1, high=1_000_000)  # streaming: decoded pictures among which order is mixed
     workers: int = bounded(-1, low=-1, high=256)  # processes that decode; -1: as the cores allow; 0: none
+    checks: ChecksConfig = field(default_factory=ChecksConfig)  # of what is added to this data set
 
     def __post_init__(self) -> None:
         for name in self.augment.split("+"):
