@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+_CGROUPS = Path("/sys/fs/cgroup")
 TELEMETRY_OFF = {
     "DO_NOT_TRACK": "true",
     "ORT_DISABLE_TELEMETRY": "1",
@@ -28,13 +32,48 @@ def contain_caches(folder: Path) -> None:
 
 
 def usable_cores() -> int:
-    """Cores this process may really use: its affinity, and its cgroup's quota where there is one."""
+    """Cores this process may really use: its affinity, and the quota of its cgroup where there is one, rounded down."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    return max(1, int(min(cores, _quota() + 1e-6)))
+
+
+@functools.cache
+def _quota() -> float:
+    """The least CPU quota, in cores, of this process's cgroup and those above it; infinite without one.
+
+    Version 2 says "QUOTA PERIOD" or "max PERIOD" in cpu.max; version 1 has a file for each, and -1 for no limit.
+    """
+    quotas = [math.inf]
+    for folder in _cgroups():
+        try:
+            if (both := folder / "cpu.max").is_file():
+                quota, period = both.read_text().split()
+            else:
+                quota, period = ((folder / f"cpu.cfs_{name}_us").read_text() for name in ("quota", "period"))
+            quotas.append(float(quota) / float(period) if quota != "max" and float(quota) > 0 else math.inf)
+        except (OSError, ValueError, ZeroDivisionError):
+            continue
+    return min(quotas)
+
+
+def _cgroups() -> Iterator[Path]:
+    """The folders of this process's CPU cgroup and of those above it, as far as they can be seen from here."""
     try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-    except (OSError, ValueError):
-        return cores
-    return cores if quota == "max" else max(1, min(cores, round(int(quota) / int(period))))
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        root = _CGROUPS / controllers if controllers else _CGROUPS
+        own = root / path.strip("/")
+        yield from (folder for folder in (own, *own.parents) if folder == root or root in folder.parents)
+
+
+def training_threads(asked: int = 0, *, workers: int = 0) -> int:
+    """Threads that compute beside `workers` processes: `asked`, or as many as there are; never more than the cores."""
+    return max(1, min(asked or limit_threads(), usable_cores() - workers))
 
 
 def wait_without_spinning() -> None:

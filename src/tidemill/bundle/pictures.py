@@ -36,15 +36,17 @@ _TURNS = {
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
 
 
-def prepare_pictures(preprocessing: ImagePreprocessing, inputs: Sequence[Any]) -> NDArray[np.uint8]:
-    """uint8 [N, H, W, C], C 1 for "L" and 3 for "RGB". Raises ItemError."""
+def prepare_pictures(
+    preprocessing: ImagePreprocessing, inputs: Sequence[Any], threads: int | None = None
+) -> NDArray[np.uint8]:
+    """uint8 [N, H, W, C], C 1 for "L" and 3 for "RGB". `threads` None: as many as pay. Raises ItemError."""
     channels = 1 if preprocessing.mode == "L" else 3
     pixels = np.empty((len(inputs), preprocessing.height, preprocessing.width, channels), np.uint8)
 
     def prepare(index: int) -> None:
         pixels[index] = _decode(preprocessing, inputs[index], index).reshape(pixels.shape[1:])
 
-    workers = min(usable_cores(), 8)
+    workers = min(usable_cores(), 8) if threads is None else threads
     size = sum(len(each) for each in inputs if isinstance(each, bytes))
     if len(inputs) < _POOL_FROM or size < _POOL_BYTES * len(inputs) or workers == 1:
         for index in range(len(inputs)):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple, cast, overload
 
-from tidemill.domain.dataset import SPLITS, DatasetVersion, Split
+from tidemill.domain.dataset import SPLITS, DatasetVersion, Shard, Split
 from tidemill.domain.digest import Digest
 from tidemill.domain.record import from_plain
 from tidemill.errors import DataError, NotFoundError, nearest
+from tidemill.process import usable_cores
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,10 +63,14 @@ class Rows(Sequence[Mapping[str, Any]]):
 
 @dataclass(frozen=True, slots=True)
 class PackedDataset:
-    """A packed data set at `root`, as its record `version` describes it."""
+    """A packed data set at `root`, as its record `version` describes it.
+
+    `cache` is where what is derived from it may be kept; None where nothing may.
+    """
 
     version: DatasetVersion
     root: Path
+    cache: Path | None = None
 
     def split(self, name: str) -> Split:
         """Raises NotFoundError for a split it does not have."""
@@ -130,13 +136,23 @@ def open_dataset(root: Path, *, verify: bool = False) -> PackedDataset:
     for split in version.splits:
         if split.name not in SPLITS:
             raise DataError(f"{root / RECORD} names a split {split.name!r}", f"splits are {', '.join(SPLITS)}")
-        for shard in split.shards:
-            path = root / _inside(shard.path, root)
-            if path.is_symlink() or not path.is_file() or path.stat().st_size != shard.bytes:
-                raise DataError(f"{path} is missing or incomplete", "get it again:  tidemill data pull")
-            if verify and Digest.of_file(path) != shard.digest:
-                raise DataError(f"{path} was altered: its digest is not the recorded one", _RESTORE)
+    shards = [shard for split in version.splits for shard in split.shards]
+    if not verify:
+        for shard in shards:
+            check_shard(root, shard)
+    else:
+        with ThreadPoolExecutor(usable_cores()) as pool:  # hashing lets go of the interpreter
+            list(pool.map(lambda shard: check_shard(root, shard, verify=True), shards))
     return PackedDataset(version, root)
+
+
+def check_shard(root: Path, shard: Shard, *, verify: bool = False) -> None:
+    """Raises DataError unless `shard` is in `root` in its size; with `verify` also unless it has its digest."""
+    path = root / _inside(shard.path, root)
+    if path.is_symlink() or not path.is_file() or path.stat().st_size != shard.bytes:
+        raise DataError(f"{path} is missing or incomplete", "get it again:  tidemill data pull")
+    if verify and Digest.of_file(path) != shard.digest:
+        raise DataError(f"{path} was altered: its digest is not the recorded one", _RESTORE)
 
 
 _RESTORE = "restore it:  dvc checkout --force"

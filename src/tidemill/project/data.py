@@ -7,6 +7,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -49,7 +50,7 @@ def open_version(layout: Layout, name: str, version: str = "latest") -> PackedDa
     """A version, its digests verified. Raises NotFoundError, or StateError when its data is not on this machine."""
     from tidemill.dataset.read import open_dataset
 
-    return open_dataset(store(layout).checkout(name, version))
+    return replace(open_dataset(store(layout).checkout(name, version)), cache=layout.cache / "pictures")
 
 
 def push(layout: Layout) -> int:

@@ -9,16 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 
 from tidemill.backends.families.models.pictures import described, expected_of, picture_network, width_of
-from tidemill.backends.families.networks.augment import augmentation
-from tidemill.backends.families.networks.batches import Batches
-from tidemill.backends.families.networks.fit import Splits, fit, seeded, share_batches
+from tidemill.backends.families.networks.fit import Splits, fit, seeded, share_cores
 from tidemill.backends.families.networks.graphs import PictureGraph
 from tidemill.backends.families.networks.source import NetworkModel, Saved, classifier_signature
-from tidemill.backends.families.networks.split import labelled, learnable
-from tidemill.bundle.preprocess import Preprocessor
+from tidemill.backends.families.pictures.splits import first_pictures, open_pictures
 from tidemill.domain.bundle import ImagePreprocessing, Tensor
 
 if TYPE_CHECKING:
@@ -44,23 +40,18 @@ class ImageFamily:
         seeded(config)
         expected = expected_of(config.model, self.root)
         config = _with_expected(config, expected)
-        train = data.examples("train")
-        preprocessing = self.preprocessing(config, list(train.inputs[:_LOOKED_AT]))  # type: ignore[arg-type]  # bytes
-        prepare = Preprocessor(preprocessing)
+        preprocessing = self.preprocessing(config, first_pictures(data, "train", _LOOKED_AT))
+        pictures = open_pictures(config, data, preprocessing, report, workdir)
         labels = data.version.classes
-        rows = labelled(prepare, train, labels, ("image",))
-        val = learnable(prepare, data, rows, labels, ("image",))
-        mean, std = expected.statistics if expected and expected.statistics else _statistics(rows.inputs[0])
-        shape = {"channels": int(rows.inputs[0].shape[3]), "height": preprocessing.height, "width": preprocessing.width}
+        mean, std = expected.statistics if expected and expected.statistics else (pictures.mean, pictures.std)
+        channels = 1 if preprocessing.mode == "L" else 3
+        shape = {"channels": channels, "height": preprocessing.height, "width": preprocessing.width}
         architecture = {"kind": config.model.kind, "params": config.model.params, "shape": shape}
         network = picture_network(architecture, len(labels), self.root)
         architecture |= described(network)
         graph = PictureGraph(network, mean, std)
-        batches = Batches(
-            rows, config.trainer.batch_size, shuffle=True, seed=config.seed, augment=augmentation(config.data)
-        )
-        share_batches(config.trainer.batch_size * rows.inputs[0][0].numel())
-        fit(graph, config, Splits(batches, val), report, workdir)
+        share_cores(config, config.trainer.batch_size * channels * shape["height"] * shape["width"], pictures.workers)
+        fit(graph, config, Splits(pictures.train, pictures.val), report, workdir)
         inputs = [Tensor("image", "uint8", (-1, shape["height"], shape["width"], shape["channels"]))]
         signature = classifier_signature("image", inputs, labels, width_of(network))
         return NetworkModel(signature, preprocessing, graph, architecture)
@@ -111,17 +102,6 @@ def _with_expected(config: Config, expected: Expected | None) -> Config:
         mode="RGB" if settings.mode == "auto" else settings.mode,
     )
     return replace(config, data=replace(config.data, image=image))
-
-
-def _statistics(image: torch.Tensor) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel over all pictures, in [0, 1]; a flat channel keeps its scale."""
-    counts = [np.bincount(image[..., channel].reshape(-1).numpy(), minlength=256) for channel in range(image.shape[3])]
-    values = np.arange(256) / 255.0
-    means = [float((count * values).sum() / count.sum()) for count in counts]
-    variances = [
-        float((count * (values - mean) ** 2).sum() / count.sum()) for count, mean in zip(counts, means, strict=True)
-    ]
-    return means, [variance**0.5 if variance > 1e-8 else 1.0 for variance in variances]
 
 
 if TYPE_CHECKING:

@@ -24,6 +24,7 @@ class TrainerConfig:
     max_epochs: int = bounded(10, low=1, high=100_000)
     batch_size: int = bounded(64, low=1, high=1_000_000)  # rows per batch
     accumulate: int = bounded(1, low=1, high=10_000)  # batches per step of the optimizer and its schedule
+    threads: int = bounded(0, low=0, high=1024)  # that compute; 0: one for each core this process may really use
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"  # "auto": the GPU if there is one
     precision: Literal["32", "bf16", "16"] = "32"  # of the computation, the weights stay float32; "16": on a GPU only
     channels_last: bool = False  # kernels in memory as pictures are; quicker on some machines

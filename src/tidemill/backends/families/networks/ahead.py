@@ -17,42 +17,42 @@ _DEPTH = 2  # batches that wait
 
 
 def ahead(items: Iterator[T], depth: int = _DEPTH) -> Iterator[T]:
-    """The same items, made by a thread that is at most `depth` of them ahead; it ends when the consumer does.
+    """The same items, made by a thread: at most `depth` of them are there, or being made, before they are asked for.
 
-    What the thread raises is raised here, at the item that it was raised for.
+    The thread ends when the consumer does. What it raises is raised here, at the item that it was raised for.
     """
-    waiting: queue.Queue[T | _End] = queue.Queue(depth)
-    stopped = threading.Event()
-
-    def put(item: T | _End) -> bool:
-        while not stopped.is_set():
-            try:
-                waiting.put(item, timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
+    made: queue.SimpleQueue[T | _End] = queue.SimpleQueue()
+    room, stopped = threading.Semaphore(depth), threading.Event()
 
     def work() -> None:
         error: BaseException | None = None
         try:
-            for item in items:
-                if not put(item):
-                    return
+            while room.acquire() and not stopped.is_set():
+                made.put(next(items))
+        except StopIteration:
+            pass
         except BaseException as raised:
             error = raised
-        put(_End(error))
+        finally:
+            getattr(items, "close", _nothing)()  # a generator's own clean-up, in the thread that runs it
+        made.put(_End(error))
 
     thread = threading.Thread(target=work, name="batches", daemon=True)
     thread.start()
     try:
-        while not isinstance(item := waiting.get(), _End):
+        while not isinstance(item := made.get(), _End):
+            room.release()
             yield item
         if item.error is not None:
             raise item.error
     finally:
         stopped.set()
+        room.release()
         thread.join()
+
+
+def _nothing() -> None:
+    """Items that are no generator have nothing to close."""
 
 
 class _End:

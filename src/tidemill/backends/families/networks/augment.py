@@ -128,4 +128,5 @@ def _jitter(image: Tensor, draw: Draw, strength: float) -> Tensor:
     brightness, contrast = factors.to(image.device)
     pixels = image.float()
     mean = pixels.mean(dim=(1, 2, 3), keepdim=True)
-    return ((pixels - mean) * contrast + mean * brightness).round_().clamp_(0, 255).to(torch.uint8)
+    changed: Tensor = ((pixels - mean) * contrast + mean * brightness).round_().clamp_(0, 255).to(torch.uint8)
+    return changed

@@ -124,18 +124,19 @@ class Rows:
 class Batches(Source):
     """Batches of `rows` by tensor indexing; nothing is done row by row. With `shuffle` each epoch has its own order.
 
-    `lengths` int64 [N] are the tokens of each row: batches then hold rows of like length, cut to the longest.
+    `lengths` int64 [N] are the tokens of each row: batches then hold rows of like length, cut to the longest. `chosen`
+    int64 are the positions of the rows to take, when not all are.
     """
 
     def __init__(
         self, rows: Rows, size: int, *, shuffle: bool = False, seed: int = 0, augment: Augment | None = None,
-        lengths: Tensor | None = None,
+        lengths: Tensor | None = None, chosen: Tensor | None = None,
     ) -> None:  # fmt: skip
         super().__init__(size, seed, augment)
-        self.rows, self.shuffle, self.lengths = rows, shuffle, lengths
+        self.rows, self.shuffle, self.lengths, self._chosen = rows, shuffle, lengths, chosen
 
     def __len__(self) -> int:
-        full, rest = divmod(len(self.rows), self.size)
+        full, rest = divmod(len(self.rows) if self._chosen is None else len(self._chosen), self.size)
         return max(1, full + (rest > 1 or (rest == 1 and not self.shuffle)))
 
     def _batches(self, epoch: int, first: int) -> Iterator[Raw]:
@@ -148,11 +149,11 @@ class Batches(Source):
             yield Raw(index, inputs, batch.targets)
 
     def _order(self, epoch: int) -> Sequence[Tensor]:
-        number = len(self.rows)
+        chosen = torch.arange(len(self.rows)) if self._chosen is None else self._chosen
         if not self.shuffle:
-            return torch.split(torch.arange(number), self.size)
+            return torch.split(chosen, self.size)
         generator = torch.Generator().manual_seed(self.seed + 7919 * epoch)
-        order = torch.randperm(number, generator=generator)
+        order = chosen[torch.randperm(len(chosen), generator=generator)]
         if self.lengths is None:
             batches = list(torch.split(order, self.size))
         else:

@@ -12,7 +12,7 @@ from tidemill.backends.families.networks.modes import deterministic, fabric_for,
 from tidemill.backends.families.networks.training import Training
 from tidemill.backends.families.networks.watch import copied
 from tidemill.errors import GateError
-from tidemill.process import limit_threads
+from tidemill.process import limit_threads, training_threads
 
 if TYPE_CHECKING:
     from tidemill.backends.families.networks.batches import BatchSource
@@ -32,14 +32,20 @@ class Splits(NamedTuple):
 
 def seeded(config: Config) -> None:
     """Threads and random numbers, set before the weights are drawn."""
-    torch.set_num_threads(limit_threads())
+    limit_threads()
+    torch.set_num_threads(training_threads(config.trainer.threads))
     torch.manual_seed(config.seed)
 
 
-def share_batches(values: int) -> None:
-    """Use no more threads than batches of `values` numbers keep busy: small ones are slower on four than on two."""
-    if values < _WORTH_SHARING:
-        torch.set_num_threads(min(2, limit_threads()))
+def share_cores(config: Config, values: int, workers: int = 0) -> None:
+    """Leave cores to `workers` processes beside training, unless `trainer.threads` says how many threads compute.
+
+    Small batches, of so many `values`, use no more threads than they keep busy: they are slower on four than on two.
+    """
+    threads = training_threads(config.trainer.threads, workers=workers)
+    if not config.trainer.threads and values < _WORTH_SHARING:
+        threads = min(2, threads)
+    torch.set_num_threads(threads)
 
 
 def fit(graph: Graph, config: Config, splits: Splits, report: Reporter, workdir: Path) -> None:

@@ -13,6 +13,8 @@ from tidemill.errors import DataError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from torch import Tensor
+
     from tidemill.bundle.preprocess import Preprocessor
     from tidemill.dataset.read import Examples, PackedDataset
 
@@ -24,11 +26,7 @@ def labelled(prepare: Preprocessor, examples: Examples, labels: Sequence[str], n
 
     Raises DataError when there are fewer than two rows or two classes to learn from.
     """
-    if len(set(examples.labels)) < 2:
-        raise DataError(
-            f"the training split has {len(examples.labels)} rows of {len(set(examples.labels))} class",
-            "add a version with at least two classes to tell apart",
-        )
+    check_classes(positions(examples.labels, labels))
     return _rows(prepare, examples, labels, names)
 
 
@@ -39,12 +37,31 @@ def learnable(
     if "val" not in {split.name for split in data.version.splits if split.rows}:
         return None
     rows = _rows(prepare, data.examples("val"), labels, names)
-    seen = torch.isin(rows.targets, torch.unique(train.targets))
-    return Batches(rows.take(seen.nonzero().squeeze(1)), _VAL_BATCH) if bool(seen.any()) else None
+    seen = classes_seen(rows.targets, train.targets)
+    return Batches(rows.take(seen), _VAL_BATCH) if len(seen) else None
+
+
+def check_classes(targets: Tensor) -> None:
+    """Raises DataError when `targets` int64 [N] are of fewer than two classes."""
+    classes = len(torch.unique(targets))
+    if classes < 2:
+        raise DataError(
+            f"the training split has {len(targets)} rows of {classes} class",
+            "add a version with at least two classes to tell apart",
+        )
+
+
+def classes_seen(targets: Tensor, train: Tensor) -> Tensor:
+    """int64: where `targets` are of a class that `train` has."""
+    return torch.isin(targets, torch.unique(train)).nonzero().squeeze(1)
+
+
+def positions(names: Sequence[str], labels: Sequence[str]) -> Tensor:
+    """int64 [N]: each name's position in `labels`."""
+    position = {label: number for number, label in enumerate(labels)}
+    return torch.from_numpy(np.fromiter((position[name] for name in names), np.int64, len(names)))
 
 
 def _rows(prepare: Preprocessor, examples: Examples, labels: Sequence[str], names: Sequence[str]) -> Rows:
     feed = prepare.prepare(examples.inputs)
-    position = {label: number for number, label in enumerate(labels)}
-    targets = np.fromiter((position[label] for label in examples.labels), np.int64, len(examples.labels))
-    return Rows(tuple(torch.from_numpy(feed[name]) for name in names), torch.from_numpy(targets))
+    return Rows(tuple(torch.from_numpy(feed[name]) for name in names), positions(examples.labels, labels))
