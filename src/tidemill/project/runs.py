@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tidemill.domain.record import from_plain
 from tidemill.domain.run import RunSpec
-from tidemill.errors import NotFoundError
+from tidemill.errors import NotFoundError, StorageError
 from tidemill.project.configuration import config
 from tidemill.project.layout import Layout
 
@@ -41,6 +41,23 @@ def open_tracker(layout: Layout, settings: Config, *, parent: str = "") -> Mlflo
         uri, experiment=experiment, artifacts=artifacts, parent=parent, system_metrics=settings.logger.system_metrics,
         spool=layout.spool if remote else None, wait=settings.logger.wait,
     )  # fmt: skip
+
+
+def sync(layout: Layout) -> list[tuple[str, int]]:
+    """Send what ended runs could not tell the tracking server: each run's id, and how many entries it was.
+
+    Raises StorageError when the server is still away; what was sent by then stays sent.
+    """
+    from tidemill.backends.trackers.mlflow import Away
+
+    if not layout.spool.is_dir() or not any(layout.spool.iterdir()):
+        return []
+    try:
+        return list(open_tracker(layout, config(layout)).sync())
+    except Away as error:
+        raise StorageError(
+            f"the tracking server is still away: {error}", "nothing is lost; run this again when it is back"
+        ) from None
 
 
 def run_files(layout: Layout, run: str) -> dict[str, bytes]:

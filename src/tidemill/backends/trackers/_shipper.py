@@ -68,10 +68,10 @@ class Delivery:
         elif said["kind"] == "keep":
             self._store.keep(run, self.spool.file(said["file"]), said["folder"])
         elif said["kind"] == "reopen":
-            self._store.reopen(run, said["tags"])
             self.ended = False
+            self._store.reopen(run, said["tags"])
         elif said["kind"] == "finish":
-            self._store.find(self.spool.local)
+            self._store.find(self.spool.local, ours=run)
             self._store.finish(run, said["status"], at=said["at"])
             self.ended = True
 
@@ -82,7 +82,8 @@ class Delivery:
         if found is not None:
             return found
         tags = {**said["tags"], LOCAL_ID: self.spool.local}
-        return self._store.create(said["name"], tags, parent=self._parent(said["parent"]), at=said["at"])
+        made = self._store.create(said["name"], tags, parent=self._parent(said["parent"]), at=said["at"])
+        return self._store.find(self.spool.local, ours=made) or made
 
     def _parent(self, parent: str) -> str:
         """MLflow's id of the parent, which may be a local id itself."""
@@ -109,6 +110,7 @@ class Delivery:
     def _refuse(self, group: list[Entry], error: Exception) -> None:
         for entry in group:
             self._note(entry.said, error)
+            self.ended = entry.said["kind"] == "finish"
 
     def _note(self, said: Mapping[str, Any], error: Exception) -> None:
         self.refused += 1
@@ -126,6 +128,7 @@ class Shipper(threading.Thread):
         self._changed = threading.Condition()
         self._asked = False
         self.trouble = ""
+        self._reached = False
         self._beat = time.monotonic()
 
     @property
@@ -133,12 +136,13 @@ class Shipper(threading.Thread):
         return self._delivery.spool
 
     def run(self) -> None:
-        """Ends when the end of the run is shipped."""
+        """Ends when the end of the run is shipped; then nothing of the spool is left."""
         delay = _FIRST
         while not self._delivery.ended:
             try:
-                if self.trouble:
+                if self.trouble or self._store.served or not self._reached:
                     self._store.reach()
+                    self._reached = True
                 moved = self._delivery.ship()
                 trouble, delay = "", _FIRST
             except Exception as error:  # the thread must outlive whatever the server does; nothing is acknowledged
@@ -150,6 +154,7 @@ class Shipper(threading.Thread):
                 if not self._delivery.ended and not moved:
                     self._changed.wait_for(lambda: self._asked and not self.trouble, delay if trouble else _IDLE)
                     self._asked = False
+        self.spool.close(remove=True)
 
     def wake(self) -> None:
         """There is something to ship that somebody waits for."""
@@ -177,7 +182,7 @@ class Shipper(threading.Thread):
             still = time.monotonic() - self._beat
             if still > (away if self.trouble else stuck):
                 break
-        return not self.is_alive() and self._delivery.ended
+        return not self.is_alive()
 
     @property
     def refused(self) -> int:

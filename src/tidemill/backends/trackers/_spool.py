@@ -106,10 +106,13 @@ class Spool:
         return [Entry(json.loads(payload), end) for payload, end in found]
 
     def waiting(self) -> int:
-        """Entries that are not shipped yet."""
-        with (self.folder / "entries").open("rb") as file:
-            file.seek(self.offset)
-            return len(read_frames(file.read(), 0).frames)
+        """How many entries are not shipped yet."""
+        try:
+            with (self.folder / "entries").open("rb") as file:
+                file.seek(self.offset)
+                return len(read_frames(file.read(), 0).frames)
+        except FileNotFoundError:  # everything was, and the spool is gone
+            return 0
 
     def shipped(self, offset: int, run: str | None) -> None:
         """Remember that the server has everything up to `offset`, of the run that it calls `run`."""
@@ -187,8 +190,8 @@ def _frames_at(file: BinaryIO, offset: int) -> list[tuple[bytes, int]]:
     found = read_frames(content, 0)
     if not found.frames and len(content) == _AT_ONCE:
         found = read_frames(content + file.read(), 0)
-    ends = [*(each.offset for each in found.frames[1:]), found.end]
-    return [(each.payload, offset + end) for each, end in zip(found.frames, ends, strict=True)]
+    following = [*(each.offset for each in found.frames[1:]), found.end]
+    return [(each.payload, offset + end) for each, end in zip(found.frames, following, strict=False)]
 
 
 def _read_state(folder: Path) -> dict[str, Any]:

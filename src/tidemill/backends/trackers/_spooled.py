@@ -14,6 +14,7 @@ from tidemill.backends.trackers._shipper import REFUSED, Away, Delivery, Shipper
 from tidemill.backends.trackers._spool import Spool
 from tidemill.backends.trackers._store import MlflowStore, Value, quiet, run_tags
 from tidemill.errors import BusyError, NotFoundError, StorageError
+from tidemill.ports import Told
 
 _GREET = 3.0  # seconds that a start waits for MLflow's id
 _STUCK, _AWAY = 10.0, 2.0  # seconds without progress that an end waits: for a server that is there, for one that is not
@@ -39,8 +40,8 @@ class SpooledRuns:
         self._sweep()
         return run
 
-    def resume(self, run: str, tags: Mapping[str, str]) -> str:
-        """Go on in a run of this project that ended or whose process died."""
+    def resume(self, run: str, tags: Mapping[str, str], told: Told) -> str:
+        """Go on in a run of this project that ended or whose process died; all that was `told` went to the spool."""
         spool = self._reopen(run)
         spool.append({"kind": "reopen", "tags": {**run_tags({}), **tags}}, durable=True)
         found = self._begin(spool, 0.0 if spool.run else _GREET)
@@ -63,11 +64,8 @@ class SpooledRuns:
         done = shipper.lingered(stuck=_STUCK, away=_AWAY)
         if shipper.refused:
             _say(f"the tracking server refused {shipper.refused} of what was logged; it is in {self._root / REFUSED}")
-        if done:
-            shipper.spool.close(remove=True)
-        else:
-            waiting = shipper.spool.waiting()
-            _say(f"{waiting} entries of run {run} wait for the tracking server; the next command sends them, or")
+        if not done:
+            _say(f"{shipper.spool.waiting()} entries of run {run} wait for the tracking server; when it is back:")
             _say("  tidemill sync")
         for key in [key for key, each in self._shippers.items() if each is shipper]:
             del self._shippers[key]

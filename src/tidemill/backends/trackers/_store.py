@@ -7,6 +7,7 @@ gives the id, are found again by the tag `tidemill.id`.
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ from tidemill.errors import NotFoundError, StorageError
 T = TypeVar("T")
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
 LOCAL_ID = "tidemill.id"
+SAMPLED = "system/cpu_utilization_percentage"
 _LONGEST_PARAM, _LONGEST_TAG = 6000, 5000
 _BATCH = 100  # of parameters and tags; metrics
 _METRICS = 500
@@ -48,7 +50,7 @@ class MlflowStore:
     """
 
     def __init__(self, uri: str, *, experiment: str, artifacts: str | None) -> None:
-        self.uri = uri
+        self.uri, self.served = uri, uri.startswith(("http://", "https://"))
         self._name, self._artifacts = experiment, artifacts
         self._lock = threading.Lock()
         self._opened: MlflowClient | None = None
@@ -78,14 +80,18 @@ class MlflowStore:
         made = self.client.create_run(self.experiment(), start_time=at, tags=short, run_name=name)
         return str(made.info.run_id)
 
-    def find(self, local: str) -> str | None:
-        """The id of the run that bears the tag `tidemill.id`. Of two, made by a request that was answered too late
-        and by its repetition, the older stays and the other is deleted."""
+    def find(self, local: str, *, ours: str | None = None) -> str | None:
+        """The id of the run that bears the tag `tidemill.id`, `ours` where it is known.
+
+        A request to make a run that was answered too late, and was repeated, made more of them: those are deleted.
+        """
         found = self.client.search_runs([self.experiment()], f"tags.`{LOCAL_ID}` = '{local}'")
-        runs: list[Run] = sorted(found, key=lambda run: (run.info.start_time, run.info.run_id))
-        for extra in runs[1:]:
-            self.client.delete_run(extra.info.run_id)
-        return str(runs[0].info.run_id) if runs else None
+        runs = sorted(str(run.info.run_id) for run in found)
+        stays = ours if ours in runs else next(iter(runs), None)
+        for extra in runs:
+            if extra != stays:
+                self.client.delete_run(extra)
+        return stays
 
     def params(self, run: str, params: Mapping[str, Any]) -> None:
         values = [Param(key, str(value)[:_LONGEST_PARAM]) for key, value in params.items()]
@@ -111,6 +117,22 @@ class MlflowStore:
 
     def finish(self, run: str, status: str, *, at: int | None = None) -> None:
         self.client.set_terminated(run, STATUS[status], end_time=at)
+
+    def held(self, run: str) -> set[tuple[str, int]]:
+        """The metrics of a run, by name and step. Raises NotFoundError."""
+        try:
+            found = self.client.get_run(run)
+        except MlflowException as error:
+            raise NotFoundError(f"MLflow has no run {run}: {str(error).splitlines()[0]}", "train anew") from None
+        return {(name, each.step) for name in found.data.metrics for each in self.client.get_metric_history(run, name)}
+
+    def next_sample(self, run: str) -> int:
+        """The step after the last sample of the machine's load; 0 where the server cannot say."""
+        try:
+            self.reach()
+            return 1 + max((each.step for each in self.client.get_metric_history(run, SAMPLED)), default=-1)
+        except (MlflowException, OSError):
+            return 0
 
     def reopen(self, run: str, tags: Mapping[str, str]) -> None:
         """Set an ended run running again."""
@@ -164,7 +186,9 @@ def run_tags(tags: Mapping[str, str]) -> dict[str, str]:
 
 
 def quiet() -> None:
-    """A server that is away is no news for the terminal: MLflow and urllib3 would print each of their attempts."""
+    """A server that is away is no news for the terminal: MLflow and urllib3 would print each of their attempts, and
+    MLflow an address for each run that ends, where the command's answer belongs."""
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     for name in ("mlflow.store.db.utils", "urllib3.connectionpool", "mlflow.utils.rest_utils"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 

@@ -14,7 +14,7 @@ from tidemill.domain.record import now
 from tidemill.files import write_atomic
 
 if TYPE_CHECKING:
-    from tidemill.ports import Tracker, TrackerFactory
+    from tidemill.ports import Told, Tracker, TrackerFactory
 
 
 class CsvTracker:
@@ -29,6 +29,18 @@ class CsvTracker:
         self._write(run, {"name": name, "params": dict(params), "tags": dict(tags), "status": "running"})
         with self._metrics(run).open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerow(("step", "name", "value", "at"))
+        return run
+
+    def resume(self, run: str, tags: Mapping[str, str], told: Told) -> str:
+        """A last line that a kill cut short is dropped, and told again."""
+        about = json.loads((self._folder / run / "run.json").read_bytes())
+        self._write(run, {**about, "tags": {**about["tags"], **tags}, "status": "running"})
+        lines = self._metrics(run).read_bytes().splitlines(keepends=True)
+        whole = [line for line in lines if line.endswith(b"\n")]
+        write_atomic(self._metrics(run), b"".join(whole))
+        held = {(row[1], int(row[0])) for row in csv.reader(line.decode() for line in whole[1:])}
+        for values, step in told:
+            self.log(run, {name: value for name, value in values.items() if (name, step) not in held}, step)
         return run
 
     def log(self, run: str, metrics: Mapping[str, float], step: int) -> None:

@@ -12,13 +12,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tidemill.backends.trackers._shipper import ship_waiting
+from tidemill.backends.trackers._shipper import Away, ship_waiting
 from tidemill.backends.trackers._spooled import SpooledRuns
 from tidemill.backends.trackers._store import MlflowStore, Value, run_tags
 from tidemill.backends.trackers._system import SystemSampler
 
 if TYPE_CHECKING:
-    from tidemill.ports import Tracker
+    from tidemill.ports import Told, Tracker
+
+__all__ = ["Away", "MlflowTracker"]
 
 _EVERY = 1.0  # seconds that metrics are held back, to be written together
 
@@ -51,9 +53,10 @@ class MlflowTracker:
         """Runs of this host whose process is dead are ended first."""
         return self._sampled(self._runs.start(name, params, tags, self._parent))
 
-    def resume(self, run: str, tags: Mapping[str, str]) -> str:
+    def resume(self, run: str, tags: Mapping[str, str], told: Told) -> str:
         """Go on in a run that ended or whose process died; its id, which is another where `run` was a local one."""
-        return self._sampled(self._runs.resume(run, tags))
+        found = self._runs.resume(run, tags, told)
+        return self._sampled(found, first=self._store.next_sample(found))
 
     def log(self, run: str, metrics: Mapping[str, float], step: int) -> None:
         """Written at once when the last writing is a second ago, and at the latest with `keep` or `finish`."""
@@ -88,9 +91,9 @@ class MlflowTracker:
             yield from ship_waiting(self._spool, self._store)
             self._store.end_dead()
 
-    def _sampled(self, run: str) -> str:
+    def _sampled(self, run: str, first: int = 0) -> str:
         if self._system_metrics:
-            self._samplers[run] = SystemSampler(lambda metrics, step: self.log(run, metrics, step))
+            self._samplers[run] = SystemSampler(lambda metrics, step: self.log(run, metrics, first + step))
         return run
 
 
@@ -109,8 +112,13 @@ class DirectRuns:
         self._store.params(run, params)
         return run
 
-    def resume(self, run: str, tags: Mapping[str, str]) -> str:
+    def resume(self, run: str, tags: Mapping[str, str], told: Told) -> str:
+        held = self._store.held(run)
+        at = int(time.time() * 1000)
+        missing = [Value(name, value, at, step) for values, step in told for name, value in values.items()
+                   if (name, step) not in held]  # fmt: skip
         self._store.reopen(run, {**run_tags({}), **tags})
+        self._store.metrics(run, missing)
         return run
 
     def log(self, run: str, values: list[Value]) -> None:

@@ -15,7 +15,7 @@ from tidemill.errors import MissingExtraError
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-    from tidemill.ports import Tracker, TrackerFactory
+    from tidemill.ports import Told, Tracker, TrackerFactory
 
 _FLUSH_SECONDS = 5
 
@@ -35,6 +35,18 @@ class TensorboardTracker:
         writer.add_text("params", _markdown(params))
         writer.add_text("tags", _markdown(tags))
         writer.flush()
+        return run
+
+    def resume(self, run: str, tags: Mapping[str, str], told: Told) -> str:
+        """Goes on in a further event file."""
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+        read = EventAccumulator(str(self._folder / run), size_guidance={"scalars": 0})
+        read.Reload()
+        held = {(name, each.step) for name in read.Tags()["scalars"] for each in read.Scalars(name)}
+        self._writer(run).add_text("resumed", _markdown(tags))
+        for values, step in told:
+            self.log(run, {name: value for name, value in values.items() if (name, step) not in held}, step)
         return run
 
     def log(self, run: str, metrics: Mapping[str, float], step: int) -> None:

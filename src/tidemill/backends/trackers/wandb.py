@@ -14,7 +14,7 @@ from tidemill.errors import MissingExtraError, NotFoundError, StorageError
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from tidemill.ports import Tracker, TrackerFactory
+    from tidemill.ports import Told, Tracker, TrackerFactory
 
 _SAVED_MB = 10  # artefacts above it stay on disk here: MLflow keeps them
 _EXIT = {"finished": 0, "failed": 1, "killed": 255}
@@ -36,14 +36,23 @@ class WandbTracker:
 
     def start(self, name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> str:
         """A new run; settings become its config, tags are kept there under `tags`."""
+        return self._begin({"name": name, "config": {**params, "tags": dict(tags)}})
+
+    def resume(self, run: str, tags: Mapping[str, str], told: Told) -> str:
+        """W&B's own process takes what is logged at once, so that all that was `told` has arrived.
+
+        Offline it goes on in a further folder with the same id, which `wandb sync` joins with the first.
+        """
+        return self._begin({"id": run, "resume": "allow" if mode() == "online" else None})
+
+    def _begin(self, about: dict[str, Any]) -> str:
         for variable, place in _PLACES.items():
             os.environ.setdefault(variable, str(self._folder / place))
         self._folder.mkdir(parents=True, exist_ok=True)
         try:
             run = self._wandb.init(
-                project=self._project, name=name, dir=str(self._folder), config={**params, "tags": dict(tags)},
-                mode=mode(), settings=self._settings(),
-            )  # fmt: skip
+                project=self._project, dir=str(self._folder), mode=mode(), settings=self._settings(), **about
+            )
         except self._wandb.Error as error:
             raise StorageError(
                 f"W&B cannot start a run: {str(error).splitlines()[0]}", "WANDB_MODE=offline  keeps it on disk"

@@ -1,0 +1,1 @@
+"""Loggers, the spool, and tracking servers that go away."""
