@@ -105,11 +105,22 @@ class Runtime(Protocol):
     def load(self, directory: Path, bundle: Bundle, *, threads: int) -> Session: ...
 
 
+Told = Sequence[tuple[Mapping[str, float], int]]
+"""Metrics by name, and their step, in the order in which they were logged."""
+
+
 class Tracker(Protocol):
     """Keeps runs: parameters, metrics, artefacts."""
 
     def start(self, name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> str:
         """The id of the new run."""
+
+    def resume(self, run: str, tags: Mapping[str, str], told: Told) -> str:
+        """Open a run again whose process is gone; its id, which may be another.
+
+        `told` is every metric that was logged before: what did not arrive, because it was held back when the process
+        died, is taken now, and what did is not taken twice.
+        """
 
     def log(self, run: str, metrics: Mapping[str, float], step: int) -> None: ...
 

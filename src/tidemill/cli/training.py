@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import click
+
 if TYPE_CHECKING:
     from tidemill.project.layout import Layout
     from tidemill.project.training import Trained
@@ -16,8 +18,29 @@ def train_shown(layout: Layout, settings: list[str], because: str | None, *, par
 
     config = configuration.config(layout, settings)
     title = f"{config.name} · {config.model.kind} · data {config.data.name} {config.data.version} · seed {config.seed}"
+    try:
+        with training_display(title) as report:
+            return training.train(layout, settings, report=report, decision=because, parent=parent)
+    except KeyboardInterrupt:
+        click.echo("to go on with it:  tidemill train --resume", err=True)
+        raise
+
+
+def resume_shown(layout: Layout, run: str, *, anyway: bool) -> Trained:
+    """Go on with `run`, or with the newest that was killed, with a display on standard error."""
+    from tidemill.cli.progress import training_display
+    from tidemill.project import resuming
+
+    record = resuming.chosen(layout, run)
+    others = [each.run for each in resuming.resumable(layout) if each.run != record.run]
+    if others and not run:
+        click.echo(
+            f"the newest of {len(others) + 1} runs that were not finished; others: {', '.join(others)}", err=True
+        )
+    spec = record.spec
+    title = f"{spec.model} · {spec.config['model']['kind']} · data {spec.dataset} · run {record.run[:8]} goes on"
     with training_display(title) as report:
-        return training.train(layout, settings, report=report, decision=because, parent=parent)
+        return resuming.resume(layout, record.run, report=report, anyway=anyway)
 
 
 def plain(trained: Trained) -> dict[str, Any]:

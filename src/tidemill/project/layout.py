@@ -87,6 +87,11 @@ class Layout:
         return self.state / "spool"
 
     @property
+    def runs(self) -> Path:
+        """Runs that have not finished: `runs/RUN/`, with what they need to go on."""
+        return self.state / "runs"
+
+    @property
     def datasets(self) -> Path:
         """Checked-out data versions that are not the newest: `datasets/NAME-vX.Y.Z/`."""
         return self.state / "datasets"

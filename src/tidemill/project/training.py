@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tidemill.errors import DataError, NotFoundError, nearest
-from tidemill.files import sweep_staging
 from tidemill.process import limit_threads
 from tidemill.project.configuration import config
 from tidemill.project.data import open_for_task
 from tidemill.project.families import family_of
 from tidemill.project.layout import Layout
 from tidemill.project.runs import open_tracker
+from tidemill.stages.runfolder import RunFolder, sweep
 
 if TYPE_CHECKING:
     from tidemill.bundle.preprocess import Preprocessor
@@ -28,6 +25,7 @@ if TYPE_CHECKING:
     from tidemill.domain.run import Run, RunSpec
     from tidemill.ports import Reporter, SourceModel, Tracker
     from tidemill.stages.evaluate import Evaluation
+    from tidemill.stages.train import Opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +62,9 @@ def train(
     settings = settings or config(layout, overrides)
     _check_decision(layout, decision)
     data = open_for_task(layout, settings.data.name, settings.data.version, settings.task)
-    spec, difference = _spec(layout, settings, data, decision)
-    tracker = open_tracker(layout, settings, parent=parent)
-    with _workdir(layout, settings) as workdir:
-        return _run(layout, settings, data, spec, difference, tracker, report or Silent(), workdir)
+    spec, difference = present_spec(layout, settings, data, decision)
+    sweep(layout.runs, settings.trainer.resume.keep)
+    return carry_out(Job(layout, settings, data, spec, difference, parent), report or Silent())
 
 
 def _check_decision(layout: Layout, decision: str | None) -> None:
@@ -80,41 +77,80 @@ def _check_decision(layout: Layout, decision: str | None) -> None:
         raise NotFoundError(f"there is no decision {decision!r}", nearest(decision, known[-8:], kind="decisions"))
 
 
-def _run(
-    layout: Layout, settings: Config, data: PackedDataset, spec: RunSpec, difference: bytes, tracker: Tracker,
-    report: Reporter, workdir: Path,
-) -> Trained:  # fmt: skip
-    from tidemill.project import models
-    from tidemill.stages.details import write_details
-    from tidemill.stages.evaluate import evaluate, score_inputs, write_evaluation
+@dataclass(frozen=True)
+class Job:
+    """A training that is to be done, or to be finished: `resumed` is the folder of a run that is gone on with."""
+
+    layout: Layout
+    settings: Config
+    data: PackedDataset
+    spec: RunSpec
+    difference: bytes
+    parent: str = ""
+    resumed: RunFolder | None = None
+
+
+def carry_out(job: Job, report: Reporter) -> Trained:
+    """From the run's first step, or from where it stands, to the registered version."""
     from tidemill.stages.train import tracked_run, train
 
-    beside = _beside(layout, settings)
-    with tracked_run(spec, difference=difference, tracker=tracker, workdir=workdir, beside=beside) as (begun, runs):
-        family = family_of(settings.task, layout.root)
-        run, model = train(begun, settings, data, family=family, runs=runs, report=report, workdir=workdir)
+    layout, settings = job.layout, job.settings
+    tracker = open_tracker(layout, settings, parent=job.parent)
+    with tracked_run(
+        job.spec, difference=job.difference, tracker=tracker, folders=layout.runs, report=report,
+        beside=_beside(layout, settings), parent=job.parent, resumed=job.resumed,
+    ) as opened:  # fmt: skip
+        run, model = train(opened, settings, job.data, family=family_of(settings.task, layout.root))
         report.progress(0, 1, "evaluating")
-        examples = data.examples("test")
-        prepare = _preprocessor(model, workdir).prepare
-        scored = score_inputs(lambda part: model.score(prepare(part)), examples.inputs)
-        evaluation = evaluate(model.signature, scored, examples)
-        write_evaluation(evaluation, workdir / "evaluation")
-        write_details(model.signature, scored, examples, workdir / "evaluation")
-        tested = {f"test_{name}": value for name, value in evaluation.metrics.items()}
-        run = replace(run, metrics={**run.metrics, **tested})
-        for each, number in runs:
-            each.log(number, tested, 0)
-            each.keep(number, workdir / "evaluation", "evaluation")
+        evaluation, run = _evaluated(opened, run, model, job.data)
+        run = replace(run, id=tracker.settle(run.id))  # the bundle and its version name the run by MLflow's id
         report.progress(0, 1, "exporting")
-        version, bundle = models.export_and_register(layout, settings, run, model, data, evaluation)
+        version, bundle = _registered(layout, settings, run, model, job.data, evaluation)
     return Trained(replace(run, status="finished"), version, evaluation, bundle)
 
 
-def _preprocessor(model: SourceModel, workdir: Path) -> Preprocessor:
-    """What makes requests ready for `model`, which was saved under `source/`."""
+def _evaluated(opened: Opened, run: Run, model: SourceModel, data: PackedDataset) -> tuple[Evaluation, Run]:
+    """The model on the test split, kept by every tracker of the run."""
+    from tidemill.stages.details import write_details
+    from tidemill.stages.evaluate import evaluate, score_inputs, write_evaluation
+
+    examples = data.examples("test")
+    prepare = _preprocessor(model, opened.folder.source).prepare
+    scored = score_inputs(lambda part: model.score(prepare(part)), examples.inputs)
+    evaluation = evaluate(model.signature, scored, examples)
+    folder = opened.folder.path / "evaluation"
+    write_evaluation(evaluation, folder)
+    write_details(model.signature, scored, examples, folder)
+    tested = {f"test_{name}": value for name, value in evaluation.metrics.items()}
+    opened.tracked.log(tested, 0)
+    for tracker, number in opened.runs:
+        tracker.keep(number, folder, "evaluation")
+    return evaluation, replace(run, metrics={**run.metrics, **tested})
+
+
+def _registered(
+    layout: Layout, settings: Config, run: Run, model: SourceModel, data: PackedDataset, evaluation: Evaluation
+) -> tuple[ModelVersion, Path]:
+    """The run's version: that which it registered before it was killed, or a new one."""
+    from tidemill.domain.registry import fold
+    from tidemill.project import models
+    from tidemill.project.registry import events
+
+    known = [
+        version for version in fold(events(layout, settings.name)).versions.values()
+        if version.run == run.id and layout.bundle(version.bundle).is_dir()
+    ]  # fmt: skip
+    if not known:
+        return models.export_and_register(layout, settings, run, model, data, evaluation)
+    models.reconcile(layout, known[-1].name)
+    return known[-1], layout.bundle(known[-1].bundle)
+
+
+def _preprocessor(model: SourceModel, source: Path) -> Preprocessor:
+    """What makes requests ready for `model`, which was saved at `source`."""
     from tidemill.bundle.preprocess import Preprocessor
 
-    tokenizer = workdir / "source" / "tokenizer.json"
+    tokenizer = source / "tokenizer.json"
     return Preprocessor(model.preprocessing, tokenizer if tokenizer.is_file() else None)
 
 
@@ -162,7 +198,8 @@ def _beside(layout: Layout, settings: Config) -> list[Tracker]:
     return open_beside(layout, settings)
 
 
-def _spec(layout: Layout, settings: Config, data: PackedDataset, decision: str | None) -> tuple[RunSpec, bytes]:
+def present_spec(layout: Layout, settings: Config, data: PackedDataset, decision: str | None) -> tuple[RunSpec, bytes]:
+    """What a run that began now would be made of, and how the code differs from its commit."""
     from tidemill.config.compose import config_plain
     from tidemill.domain.run import RunSpec
     from tidemill.stages.snapshot import code_state, environment
@@ -173,16 +210,3 @@ def _spec(layout: Layout, settings: Config, data: PackedDataset, decision: str |
         dataset=data.version.tag, dataset_digest=data.version.digest, decision=decision,
     )  # fmt: skip
     return spec, difference
-
-
-@contextmanager
-def _workdir(layout: Layout, settings: Config) -> Iterator[Path]:
-    """A folder for what the training writes on its way; what killed ones left is removed."""
-    scratch = layout.root / settings.paths.scratch / "training"  # of its own: sweeping removes by name
-    sweep_staging(scratch)
-    folder = scratch / f"{os.getpid()}-{uuid.uuid4().hex}"
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -41,6 +41,18 @@ def code_state(root: Path) -> tuple[Code, bytes]:
     return Code(head.stdout.decode().strip(), dirty), difference
 
 
+def changed_since(root: Path, commit: str) -> list[str]:
+    """The files that later commits changed, those of data versions aside, and those that are not committed."""
+    if _git(root, "cat-file", "-e", f"{commit}^{{commit}}", check=False).returncode:
+        return [f"commit {commit[:10]} is gone"]
+    later = _git(root, "diff", "--name-only", "--relative", "-z", commit, "HEAD", "--", ".", ":(exclude)data").stdout
+    dirty = _git(root, "diff", "--name-only", "--relative", "-z", "HEAD").stdout
+    fresh = _git(root, "ls-files", "--others", "--exclude-standard", "-z").stdout
+    return sorted(
+        {name.decode(errors="replace") for part in (later, dirty, fresh) for name in part.split(b"\0") if name}
+    )
+
+
 def environment() -> Environment:
     """Interpreter, platform and the installed distributions."""
     packages = {each.metadata["Name"]: each.version for each in distributions() if each.metadata["Name"]}

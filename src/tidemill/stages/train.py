@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import tempfile
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from tidemill.domain.record import now, to_plain
+from tidemill.domain.record import now
 from tidemill.domain.run import Run
+from tidemill.errors import GateError, InputError
+from tidemill.files import fsync_tree
+from tidemill.ports import StopTraining, Summarised
+from tidemill.stages.runfolder import Record, RunFolder, begin
 
 if TYPE_CHECKING:
     from tidemill.config.schema import Config
@@ -18,69 +22,132 @@ if TYPE_CHECKING:
     from tidemill.domain.run import RunSpec
     from tidemill.ports import ModelFamily, Reporter, SourceModel, Tracker
 
+_KEPT = (("checkpoints/last.safetensors", "checkpoints"), ("weights.jsonl", "lineage"), ("summary.txt", ""))
+"""Files of a training that are kept as artefacts where it wrote them, and the folder in which."""
+
 
 class Tracked:
-    """A Reporter that hands metrics to trackers, each with its id of the run, and everything on to another Reporter."""
+    """A Reporter that hands metrics to trackers, each with its id of the run, and everything on to another Reporter.
 
-    def __init__(self, report: Reporter, runs: Sequence[tuple[Tracker, str]]) -> None:
-        self._report, self._runs = report, runs
-        self.latest: dict[str, float] = {}
+    What `folder` says was told before is not told to trackers again: a run that goes on repeats its last steps.
+    """
+
+    def __init__(self, report: Reporter, folder: RunFolder, runs: Sequence[tuple[Tracker, str]]) -> None:
+        self._report, self._folder, self._runs = report, folder, runs
+        told = folder.told()
+        self._told = {(name, each.step) for each in told for name in each.values}
+        self.latest: dict[str, float] = {name: value for each in told for name, value in each.values.items()}
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
-        self.latest.update(values)
-        for tracker, run in self._runs:
-            tracker.log(run, values, step)
+        self.log(values, step)
         self._report.metrics(values, step)
+
+    def log(self, values: Mapping[str, float], step: int) -> None:
+        """For the trackers alone."""
+        self.latest.update(values)
+        fresh = {name: float(value) for name, value in values.items() if (name, step) not in self._told}
+        if not fresh:
+            return
+        self._told |= {(name, step) for name in fresh}
+        self._folder.tell(fresh, step)
+        for tracker, run in self._runs:
+            tracker.log(run, fresh, step)
 
     def progress(self, done: int, total: int, note: str) -> None:
         self._report.progress(done, total, note)
 
+    def summary(self, text: str) -> None:
+        if isinstance(self._report, Summarised):
+            self._report.summary(text)
+
+
+class Opened(NamedTuple):
+    """A run that is open: its record, its own folder, the trackers with their ids of it, and who hears of it."""
+
+    run: Run
+    folder: RunFolder
+    runs: Sequence[tuple[Tracker, str]]
+    tracked: Tracked
+
 
 @contextmanager
 def tracked_run(
-    spec: RunSpec, *, difference: bytes, tracker: Tracker, workdir: Path, beside: Sequence[Tracker] = ()
-) -> Iterator[tuple[Run, Sequence[tuple[Tracker, str]]]]:
+    spec: RunSpec, *, difference: bytes, tracker: Tracker, folders: Path, report: Reporter,
+    beside: Sequence[Tracker] = (), parent: str = "", resumed: RunFolder | None = None,
+) -> Iterator[Opened]:  # fmt: skip
     """A run that is open inside the block: finished when the block ends, failed or killed when it does not.
 
-    Its lineage (`spec.json`, and `dirty.diff` when `difference` is not empty) is kept before any work starts. `beside`
-    are further trackers, which get the same metrics.
+    It has a folder of its own below `folders`, which stays when there is something to go on from: `resumed` is such a
+    folder. Its lineage (`spec.json`, and `dirty.diff` when `difference` is not empty) is kept before any work starts.
+    `beside` are further trackers, which get the same metrics.
     """
-    params, tags = flat(spec.config), _tags(spec)
-    started = now()
-    name = f"{spec.model} {spec.config['model']['kind']}"
-    runs = [(each, each.start(name, params, tags)) for each in (tracker, *beside)]
-    status: Literal["finished", "failed", "killed"] = "failed"
-    try:
-        _keep_lineage(tracker, runs[0][1], spec, difference, workdir)
-        yield Run(runs[0][1], spec, "running", started), runs
-        status = "finished"
-    except (KeyboardInterrupt, SystemExit):
-        status = "killed"
-        raise
-    finally:
-        for each, run in runs:
-            each.finish(run, status)
+    with ExitStack() as stack:
+        if resumed is not None:
+            folder, runs = _taken_up(resumed, (tracker, *beside))
+        else:
+            params, tags = flat(spec.config), _tags(spec)
+            name = f"{spec.model} {spec.config['model']['kind']}"
+            runs = [(each, each.start(name, params, tags)) for each in (tracker, *beside)]
+            record = Record(runs[0][1], spec, now(), tuple(run for _, run in runs[1:]), parent)
+            folder = stack.enter_context(begin(folders, record))
+        if not folder.has_lineage():
+            folder.put_lineage(spec, difference)
+        status: Literal["finished", "failed", "killed"] = "failed"
+        gone_on_from = True
+        try:
+            tracker.keep(runs[0][1], folder.lineage, "lineage")
+            run = Run(runs[0][1], spec, "running", folder.record.started)
+            yield Opened(run, folder, runs, Tracked(report, folder, runs))
+            status = "finished"
+        except (KeyboardInterrupt, SystemExit):
+            status = "killed"
+            raise
+        except (InputError, GateError, StopTraining):  # would come again
+            gone_on_from = False
+            raise
+        finally:
+            for each, number in runs:
+                each.finish(number, status)
+            if status == "finished" or not gone_on_from:
+                folder.discard()
+
+
+def _taken_up(folder: RunFolder, trackers: Sequence[Tracker]) -> tuple[RunFolder, list[tuple[Tracker, str]]]:
+    """The run is open again in each tracker, which gets what of its metrics had not arrived."""
+    record, told = folder.record, folder.told()
+    tags = {"tidemill.resumed": str(record.resumed + 1)}
+    numbers = (record.run, *record.beside)
+    runs = [(each, each.resume(run, tags, told)) for each, run in zip(trackers, numbers, strict=True)]
+    ids = [run for _, run in runs]
+    return folder.write(replace(record, run=ids[0], beside=tuple(ids[1:]), resumed=record.resumed + 1)), runs
 
 
 def train(
-    run: Run, config: Config, data: PackedDataset, *, family: ModelFamily, runs: Sequence[tuple[Tracker, str]],
-    report: Reporter, workdir: Path,
+    opened: Opened, config: Config, data: PackedDataset, *, family: ModelFamily
 ) -> tuple[Run, SourceModel]:  # fmt: skip
-    """Fit the model inside an open run; its weights, in their framework's own format, are kept under `source/`.
+    """Fit the model inside an open run, or take the one that was fitted before the run was taken up again.
 
-    The run that is returned bears the last metrics. Raises what the family raises.
+    Its weights, in their framework's own format, are kept under `source/`. The run that is returned bears the last
+    metrics. Raises what the family raises.
     """
-    tracked = Tracked(report, runs)
-    model = family.fit(config, data, tracked, workdir)
-    tracker, number = runs[0]
-    tracker.log(number, {"trainable_params": float(model.params)}, 0)
-    model.save(workdir / "source")
-    tracker.keep(number, workdir / "source", "source")
-    last = workdir / "checkpoints" / "last.safetensors"
-    if last.is_file():
-        tracker.keep(number, last, "checkpoints")
-    metrics = {**tracked.latest, "trainable_params": float(model.params)}
-    return Run(number, run.spec, "running", run.started, metrics), model
+    folder, tracked = opened.folder, opened.tracked
+    metrics = folder.fitted()
+    if metrics is not None:
+        model = family.load(folder.source)
+    else:
+        model = family.fit(config, data, tracked, folder.path)
+        metrics = {**tracked.latest, "trainable_params": float(model.params)}
+        shutil.rmtree(folder.source, ignore_errors=True)
+        model.save(folder.source)
+        fsync_tree(folder.source)
+        folder.note_fitted(metrics)
+    tracked.log({"trainable_params": metrics["trainable_params"]}, 0)
+    tracker, number = opened.runs[0]
+    tracker.keep(number, folder.source, "source")
+    for name, place in _KEPT:
+        if (folder.path / name).is_file():
+            tracker.keep(number, folder.path / name, place)
+    return replace(opened.run, metrics=metrics), model
 
 
 def flat(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -106,12 +173,3 @@ def _tags(spec: RunSpec) -> dict[str, str]:
         "tidemill.dataset_digest": spec.dataset_digest,
     }
     return tags | ({"tidemill.decision": spec.decision} if spec.decision else {})
-
-
-def _keep_lineage(tracker: Tracker, run: str, spec: RunSpec, difference: bytes, workdir: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=workdir) as name:
-        folder = Path(name)
-        (folder / "spec.json").write_text(json.dumps(to_plain(spec), indent=2, sort_keys=True), encoding="utf-8")
-        if difference:
-            (folder / "dirty.diff").write_bytes(difference)
-        tracker.keep(run, folder, "lineage")

@@ -22,10 +22,18 @@ if TYPE_CHECKING:
 )
 @click.argument("settings", nargs=-1, type=click.UNPROCESSED)
 @click.option("-m", "--multirun", is_flag=True, help="Train every combination: lists a,b, range(), choice(), glob().")
+@click.option(
+    "--resume", is_flag=False, flag_value="newest", metavar="[RUN]",
+    help="Go on with a run that was killed; without RUN with the newest.",
+)  # fmt: skip
+@click.option("--anyway", is_flag=True, help="With --resume: although code or environment have changed.")
 @click.option("--because", metavar="DECISION", help="The id of the retrain decision that asks for this training.")
 @click.option("--help-config", is_flag=True, help="List all settings with type, default and meaning, and end.")
 @json_option
-def command(settings: tuple[str, ...], multirun: bool, because: str | None, help_config: bool, as_json: bool) -> None:
+def command(
+    settings: tuple[str, ...], multirun: bool, resume: str | None, anyway: bool, because: str | None, help_config: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Train a model, evaluate it, export it, and register it as challenger.
 
     SETTINGS are group=choice (model=resnet18) or a.b=value (trainer.max_epochs=10).
@@ -40,16 +48,30 @@ def command(settings: tuple[str, ...], multirun: bool, because: str | None, help
 
     layout = find_project()
     from tidemill.cli.grid import train_grid
-    from tidemill.cli.training import plain, train_shown
+    from tidemill.cli.training import plain, resume_shown, train_shown
 
-    if multirun:
+    if resume is None and multirun:
         train_grid(layout, list(settings), because, as_json=as_json)
         return
-    trained = train_shown(layout, list(settings), because)
+    if resume is None:
+        trained = train_shown(layout, list(settings), because)
+    else:
+        _check_alone(resume, settings, multirun=multirun, because=because)
+        trained = resume_shown(layout, "" if resume == "newest" else resume, anyway=anyway)
     if as_json:
         print_json(plain(trained))
     else:
         _summary(trained)
+
+
+def _check_alone(resume: str, settings: tuple[str, ...], *, multirun: bool, because: str | None) -> None:
+    """A run that goes on does so with what it began with."""
+    given = [each for each in (resume, *settings) if "=" in each or each in settings]
+    given += ["-m"] * multirun + ["--because"] * (because is not None)
+    if given:
+        raise click.UsageError(
+            f"--resume goes on with the run's own settings: leave {' '.join(given)} out", click.get_current_context()
+        )
 
 
 def _summary(trained: Trained) -> None:
