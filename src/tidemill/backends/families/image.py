@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import torch
 
 from tidemill.backends.families.models.pictures import described, expected_of, picture_network, width_of
 from tidemill.backends.families.networks.fit import Splits, fit, seeded, share_cores
 from tidemill.backends.families.networks.graphs import PictureGraph
 from tidemill.backends.families.networks.source import NetworkModel, Saved, classifier_signature
 from tidemill.backends.families.pictures.splits import first_pictures, open_pictures
+from tidemill.bundle.preprocess import Preprocessor
 from tidemill.domain.bundle import ImagePreprocessing, Tensor
 
 if TYPE_CHECKING:
@@ -40,7 +42,8 @@ class ImageFamily:
         seeded(config)
         expected = expected_of(config.model, self.root)
         config = _with_expected(config, expected)
-        preprocessing = self.preprocessing(config, first_pictures(data, "train", _LOOKED_AT))
+        looked_at = first_pictures(data, "train", _LOOKED_AT)
+        preprocessing = self.preprocessing(config, looked_at)
         pictures = open_pictures(config, data, preprocessing, report, workdir)
         labels = data.version.classes
         mean, std = expected.statistics if expected and expected.statistics else (pictures.mean, pictures.std)
@@ -50,6 +53,7 @@ class ImageFamily:
         network = picture_network(architecture, len(labels), self.root)
         architecture |= described(network)
         graph = PictureGraph(network, mean, std)
+        graph.look_at(torch.from_numpy(Preprocessor(preprocessing).prepare(looked_at)["image"]))
         share_cores(config, config.trainer.batch_size * channels * shape["height"] * shape["width"], pictures.workers)
         fit(graph, config, Splits(pictures.train, pictures.val), report, workdir)
         inputs = [Tensor("image", "uint8", (-1, shape["height"], shape["width"], shape["channels"]))]

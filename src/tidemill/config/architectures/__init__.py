@@ -9,7 +9,16 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from tidemill.config.architectures.image import AlexNet, MambaOut, MobileNetV2, ResNet18, SmallCnn, Timm, Transformers
+from tidemill.config.architectures.image import (
+    Airbench,
+    AlexNet,
+    MambaOut,
+    MobileNetV2,
+    ResNet18,
+    SmallCnn,
+    Timm,
+    Transformers,
+)
 from tidemill.config.architectures.own import Own
 from tidemill.config.architectures.tabular import Lasso, Linear, Sklearn, XGBoost
 from tidemill.config.architectures.text import Bert
@@ -18,6 +27,7 @@ from tidemill.domain.dataset import Kind, Task
 
 __all__ = [
     "ARCHITECTURES",
+    "Airbench",
     "AlexNet",
     "Architecture",
     "Bert",
@@ -57,6 +67,7 @@ class Architecture(NamedTuple):
 
 ARCHITECTURES: Mapping[str, Architecture] = {
     "small_cnn": Architecture(("image",), SmallCnn),
+    "airbench": Architecture(("image",), Airbench),
     "alexnet": Architecture(("image",), AlexNet),
     "resnet18": Architecture(("image",), ResNet18),
     "mambaout": Architecture(("image",), MambaOut),
@@ -67,7 +78,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "linear": Architecture(("tabular",), Linear, _BOTH),
     "lasso": Architecture(("tabular",), Lasso, ("regression",)),
     "xgboost": Architecture(("tabular",), XGBoost, _BOTH),
-    "own": Architecture(("image",), Own),
+    "own": Architecture(("image", "text"), Own),
 }
 
 

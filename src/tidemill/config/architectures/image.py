@@ -52,6 +52,16 @@ class MambaOut:
 
 
 @dataclass
+class Airbench:
+    """Jordan (2024), "94% on CIFAR-10 in 3.29 Seconds on a Single GPU": for small pictures, learns in few passes."""
+
+    widths: list[int] = field(
+        default_factory=lambda: [64, 256, 256], metadata=limits(low=8, high=1024, longest=6)
+    )  # channels of each group of two convolutions
+    mirror: bool = True  # answers are means over the picture and its mirror image: twice the work
+
+
+@dataclass
 class MobileNetV2:
     """Sandler et al. (2018), by transformers."""
 

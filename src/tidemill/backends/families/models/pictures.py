@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from tidemill.backends.families.models.airbench import AirbenchNetwork
 from tidemill.backends.families.models.alexnet import AlexNetNetwork
 from tidemill.backends.families.models.mambaout import MambaOutNetwork
 from tidemill.backends.families.models.own import OwnNetwork, own_network
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 NETWORKS: dict[str, type[Any]] = {
     "small_cnn": SmallCnnNetwork,
+    "airbench": AirbenchNetwork,
     "alexnet": AlexNetNetwork,
     "resnet18": ResNet18Network,
     "mambaout": MambaOutNetwork,

@@ -45,8 +45,16 @@ class PictureGraph(Graph):
     def logits(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Of uint8 [N, H, W, C]."""
         (image,) = inputs
-        pixels = image.permute(0, 3, 1, 2).to(torch.float32) / 255.0
-        return cast("tuple[Tensor, Tensor]", self.network((pixels - self.mean) / self.std))
+        return cast("tuple[Tensor, Tensor]", self.network(self._normalised(image)))
+
+    def look_at(self, image: Tensor) -> None:
+        """Let a network that sets a part of itself up from the data (it has `initialise`) see training pictures."""
+        initialise = getattr(self.network, "initialise", None)
+        if initialise is not None:
+            initialise(self._normalised(image))
+
+    def _normalised(self, image: Tensor) -> Tensor:
+        return (image.permute(0, 3, 1, 2).to(torch.float32) / 255.0 - self.mean) / self.std
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]  # the exporter names inputs by it
         """`scores` and `embedding` of uint8 [N, H, W, C]."""
