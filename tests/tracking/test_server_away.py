@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from tidemill.backends.trackers.mlflow import Away, MlflowTracker
@@ -87,7 +88,7 @@ def test_runs_that_begin_while_it_is_away_find_each_other(stopping: MlflowServer
     assert [run.data.metrics for run in runs] == [{"loss": 0.5}]
 
 
-def _children(uri: str, parent: str) -> list[object]:
+def _children(uri: str, parent: str) -> list[Run]:
     client = MlflowClient(uri)
     experiment = client.get_run(parent).info.experiment_id
     where = f"tags.`mlflow.parentRunId` = '{parent}' and attributes.status = 'FAILED'"
@@ -129,7 +130,9 @@ def test_what_a_killed_process_logged_is_sent_by_the_next(stopping: MlflowServer
     ((sent, entries),) = next_command.sync()
     assert (sent, entries >= said + 3) == (local, True)
     client = MlflowClient(stopping.uri)
-    (run,) = client.search_runs([client.get_experiment_by_name(tmp_path.name).experiment_id])
+    experiment = client.get_experiment_by_name(tmp_path.name)
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id])
     steps = _steps(stopping.uri, run.info.run_id)
     assert steps == list(range(len(steps)))
     assert len(steps) > said
@@ -153,19 +156,37 @@ def test_a_process_killed_while_it_ships_leaves_nothing_twice(server: MlflowServ
 
 
 def test_a_killed_run_goes_on_in_the_same_run(server: MlflowServer, tmp_path: Path) -> None:
-    run, _ = _killed_writer(server.uri, tmp_path, 50)
+    run, said = _killed_writer(server.uri, tmp_path, 50)
     tracker = _tracker(server.uri, tmp_path)
-    assert tracker.resume(run, {"tidemill.resumed": "1"}) == run
+    told = [({"loss": float(step)}, step) for step in range(said + 500)]  # more than arrived
+    assert tracker.resume(run, {"tidemill.resumed": "1"}, told) == run
     tracker.log(run, {"loss": -1.0}, 1_000_000)
     tracker.finish(run, "finished")
     kept = MlflowClient(server.uri).get_run(run)
     assert (kept.info.status, kept.data.tags["tidemill.resumed"]) == ("FINISHED", "1")
     steps = _steps(server.uri, run)
     assert steps == [*range(len(steps) - 1), 1_000_000]
-    again = tracker.resume(run, {})
+    assert len(steps) > said + 500
+    again = tracker.resume(run, {}, [])
     tracker.log(again, {"loss": -2.0}, 1_000_001)
     tracker.finish(again, "failed")
     assert (_steps(server.uri, run)[-1], MlflowClient(server.uri).get_run(run).info.status) == (1_000_001, "FAILED")
+    assert not _waiting(tmp_path)
+
+
+def test_a_run_begun_and_killed_while_it_was_away_goes_on(stopping: MlflowServer, tmp_path: Path) -> None:
+    local, said = _killed_writer(stopping.uri, tmp_path, 50)
+    tracker = _tracker(stopping.uri, tmp_path)
+    assert tracker.resume(local, {}, []) == local
+    tracker.log(local, {"loss": -1.0}, 1_000_000)
+    stopping.start()
+    run = tracker.settle(local)
+    assert run != local
+    assert len(_steps(stopping.uri, run)) > said
+    tracker.finish(local, "killed")
+    again = tracker.resume(local, {}, [])  # whoever recorded the local id still finds the run
+    tracker.finish(again, "finished")
+    assert (again, MlflowClient(stopping.uri).get_run(run).info.status) == (run, "FINISHED")
 
 
 @pytest.mark.parametrize("lost", ["runs/create", "runs/log-batch", "runs/update"])

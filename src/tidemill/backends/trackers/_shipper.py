@@ -58,11 +58,18 @@ class Delivery:
         if said["kind"] == "start":
             self.spool.shipped(self.spool.offset, self._run(said))
             return
+        if said["kind"] == "adopt":
+            self.spool.shipped(self.spool.offset, self._store.find(said["id"]) or said["id"])
+            return
         run = self.spool.run
         if run is None:
             raise MlflowException("a spool that does not begin with the start of a run")
         if said["kind"] == "metrics":
             self._metrics(run, group)
+        elif said["kind"] == "told":
+            held = self._store.held(run)
+            values = [Value(*value) for value in said["values"]]
+            self._store.metrics(run, [each for each in values if (each.name, each.step) not in held])
         elif said["kind"] == "params":
             self._store.params(run, said["values"])
         elif said["kind"] == "keep":

@@ -114,6 +114,13 @@ class Spool:
         except FileNotFoundError:  # everything was, and the spool is gone
             return 0
 
+    def adopted(self) -> str | None:
+        """The id of the run that this spool goes on with, where another spool began it."""
+        with (self.folder / "entries").open("rb") as file:
+            first = _frames_at(file, len(HEADER))[:1]
+        said = json.loads(first[0][0]) if first else {}
+        return str(said["id"]) if said.get("kind") == "adopt" else None
+
     def shipped(self, offset: int, run: str | None) -> None:
         """Remember that the server has everything up to `offset`, of the run that it calls `run`."""
         write_atomic(self.folder / "shipped", json.dumps({"offset": offset, "run": run}).encode())

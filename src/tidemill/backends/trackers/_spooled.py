@@ -41,13 +41,19 @@ class SpooledRuns:
         return run
 
     def resume(self, run: str, tags: Mapping[str, str], told: Told) -> str:
-        """Go on in a run of this project that ended or whose process died; all that was `told` went to the spool."""
+        """Go on in a run that ended or whose process died; what it was `told` and did not get to the spool follows."""
         spool = self._reopen(run)
+        values = [(name, value, _now(), step) for metrics, step in told for name, value in metrics.items()]
+        spool.append({"kind": "told", "values": values})
         spool.append({"kind": "reopen", "tags": {**run_tags({}), **tags}}, durable=True)
-        found = self._begin(spool, 0.0 if spool.run else _GREET)
+        found = self._begin(spool, _GREET)
         self._shippers[run] = self._shippers[found]
         self._sweep()
-        return found
+        return run if found == spool.local else found
+
+    def next_sample(self, run: str) -> int:  # noqa: ARG002 - a server that is away cannot be asked
+        """Samples of the machine's load are counted from 0 again: they are told apart by their time."""
+        return 0
 
     def log(self, run: str, values: list[Value]) -> None:
         self._of(run).spool.append({"kind": "metrics", "values": values})
@@ -125,12 +131,12 @@ class SpooledRuns:
                     if local == run:
                         raise
                     break
-                if run in (local, spool.run):
+                if run in (local, spool.run, spool.adopted()):
                     return spool
                 spool.close()
                 break
         spool = Spool.new(self._root)
-        spool.shipped(spool.offset, run)
+        spool.append({"kind": "adopt", "id": run})
         return spool
 
     def _sweep(self) -> None:

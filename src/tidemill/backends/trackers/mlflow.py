@@ -56,7 +56,7 @@ class MlflowTracker:
     def resume(self, run: str, tags: Mapping[str, str], told: Told) -> str:
         """Go on in a run that ended or whose process died; its id, which is another where `run` was a local one."""
         found = self._runs.resume(run, tags, told)
-        return self._sampled(found, first=self._store.next_sample(found))
+        return self._sampled(found, first=self._runs.next_sample(found))
 
     def log(self, run: str, metrics: Mapping[str, float], step: int) -> None:
         """Written at once when the last writing is a second ago, and at the latest with `keep` or `finish`."""
@@ -120,6 +120,10 @@ class DirectRuns:
         self._store.reopen(run, {**run_tags({}), **tags})
         self._store.metrics(run, missing)
         return run
+
+    def next_sample(self, run: str) -> int:
+        """The step of the next sample of the machine's load."""
+        return self._store.next_sample(run)
 
     def log(self, run: str, values: list[Value]) -> None:
         with self._lock:
