@@ -111,8 +111,8 @@ class Profiler:
         self._sample.add(values)
 
     def _widen(self, low: float | str, high: float | str) -> None:
-        self._low = low if self._low is None else min(self._low, low)  # type: ignore[type-var]  # never mixed
-        self._high = high if self._high is None else max(self._high, high)  # type: ignore[type-var]  # never mixed
+        self._low = low if self._low is None else min(self._low, low)
+        self._high = high if self._high is None else max(self._high, high)
 
 
 class Sample:
