@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from tidemill.dataset.facts import ColumnFacts
 from tidemill.domain.dataset import Kind
 from tidemill.errors import DataError, nearest
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from tidemill.dataset.tables import Table
 
 TARGETS = ("target", "label", "class", "y", "labels", "category")
 TEXTS = ("text", "sentence", "review", "content", "comment", "message", "question", "document")
@@ -30,19 +33,34 @@ def choose(given: str | None, guesses: Sequence[str], names: Sequence[str], *, o
     )
 
 
-def unite(tables: Mapping[str | None, pa.Table]) -> pa.Table:
-    """The tables of all splits one below the other, columns as in the first. Raises DataError when they differ."""
+def unite(tables: Mapping[str | None, Table]) -> pa.Schema:
+    """The columns of all splits' tables, as in the first, in types that hold all. Raises DataError when they differ."""
     import pyarrow as pa
 
-    (first, names), *rest = [(split, table.column_names) for split, table in tables.items()]
+    (first, schema), *rest = [(split, table.schema) for split, table in tables.items()]
     for split, other in rest:
-        check_names(set(names), set(other), f"the {split} table", f"the {first} table")
-    columns = []
-    for name in names:
-        parts = [table.column(name) for table in tables.values()]
-        common = _common_type([part.type for part in parts], name)
-        columns.append(pa.chunked_array([chunk for part in parts for chunk in part.cast(common).chunks], common))
-    return pa.table(columns, names=names)
+        check_names(set(schema.names), set(other.names), f"the {split} table", f"the {first} table")
+    types = [_common_type([table.schema.field(name).type for table in tables.values()], name) for name in schema.names]
+    return pa.schema(list(zip(schema.names, types, strict=True)))
+
+
+def examine(
+    tables: Mapping[str | None, Table], schema: pa.Schema, wanted: Mapping[str, pa.DataType] | None = None
+) -> dict[str, ColumnFacts]:
+    """What is known of each column of `schema` after reading all tables; `wanted` are types that may fit."""
+    facts = {field.name: ColumnFacts(field.type, (wanted or {}).get(field.name)) for field in schema}
+    for batch in stream(tables, schema):
+        for name, each in facts.items():
+            each.look(batch.column(name))
+    return facts
+
+
+def stream(tables: Mapping[str | None, Table], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The rows of all tables, one after the other, with the columns of `schema`."""
+    for table in tables.values():
+        for batch in table.read():
+            chosen = batch.select(schema.names)
+            yield chosen if chosen.schema == schema else chosen.cast(schema)
 
 
 def check_names(known: set[str], found: set[str], here: str, there: str, hint: str = "") -> None:
@@ -84,40 +102,36 @@ def is_number(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
 
 
-def decide_kind(target: pa.ChunkedArray, given: Kind | None) -> Kind:
+def decide_kind(target: ColumnFacts, given: Kind | None) -> Kind:
     """Classification or regression, from the target's type and how many different values it has.
 
     Floats are measured; whole numbers are counted when there are more than 100 different ones, or more than 20 that
     are also more than 5 % of the rows. Everything else is a class.
     """
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     if given is not None:
         return given
     if pa.types.is_floating(target.type):
         return "regression"
     if pa.types.is_integer(target.type):
-        distinct = pc.count_distinct(target).as_py()
-        return "regression" if distinct > 100 or (distinct > 20 and distinct > 0.05 * len(target)) else "classification"
+        distinct = target.distinct
+        return "regression" if distinct > 100 or (distinct > 20 and distinct > 0.05 * target.rows) else "classification"
     return "classification"
 
 
-def as_target(target: pa.ChunkedArray, name: str, kind: Kind) -> pa.ChunkedArray:
-    """The target as it is packed: float64 for regression, strings for classes (the whole number 3 is '3').
+def target_casts(target: ColumnFacts, name: str, kind: Kind) -> tuple[pa.DataType, ...]:
+    """The casts that make the target what is packed: float64 for regression, strings for classes (3.0 is '3').
 
     Raises DataError for a missing value, for one class only, and for a column that cannot be what `kind` says.
     """
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    missing = pc.is_null(target)
-    if pa.types.is_string(target.type):
-        missing = pc.or_kleene(missing, pc.equal(pc.utf8_trim_whitespace(target), "")).fill_null(True)
-    if pc.any(missing).as_py():
-        row, others = pc.index(missing, True).as_py(), pc.sum(missing).as_py() - 1
+    if target.gaps:
+        others = target.gaps - 1
         raise DataError(
-            f"the target column {name!r} has no value in row {row + 1}" + (f" (and {others} more)" if others else ""),
+            f"the target column {name!r} has no value in row {target.gap}"
+            + (f" (and {others} more)" if others else ""),
             "fill it, or remove those rows",
         )
     if kind == "regression":
@@ -125,24 +139,18 @@ def as_target(target: pa.ChunkedArray, name: str, kind: Kind) -> pa.ChunkedArray
             raise DataError(
                 f"the target column {name!r} holds {target.type}, which is no number", "use --kind classification"
             )
-        return target.cast(pa.float64())
-    return _as_classes(target, name)
+        return (pa.float64(),)
+    _check_classes(target, name)
+    whole = pa.types.is_floating(target.type) and target.whole
+    return (pa.int64(), pa.string()) if whole else (pa.string(),)
 
 
-def _as_classes(target: pa.ChunkedArray, name: str) -> pa.ChunkedArray:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    whole = pa.types.is_floating(target.type) and pc.all(pc.equal(pc.round(target), target)).as_py()
-    labels = (target.cast(pa.int64()) if whole else target).cast(pa.string())
-    distinct = pc.count_distinct(labels).as_py()
-    if distinct < 2:
+def _check_classes(target: ColumnFacts, name: str) -> None:
+    if target.distinct < 2:
+        raise DataError(f"the target column {name!r} has only one class, {target.first!r}", "a classifier needs two")
+    if target.distinct > 20 and target.distinct * 2 > target.counted:
         raise DataError(
-            f"the target column {name!r} has only one class, {labels[0].as_py()!r}", "a classifier needs two"
-        )
-    if distinct > 20 and distinct * 2 > len(labels):
-        raise DataError(
-            f"the target column {name!r} has {distinct} different values in {len(labels)} rows: those are no classes",
+            f"the target column {name!r} has {target.distinct} different values in {target.counted} rows: "
+            "those are no classes",
             "name another with --target, or say --kind regression",
         )
-    return labels

@@ -7,7 +7,8 @@ from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from tidemill.dataset.digest import as_strings, row_hashes
+from tidemill.dataset.digest import row_hashes
+from tidemill.dataset.hashes import as_strings
 from tidemill.dataset.read import PackedDataset
 from tidemill.domain.dataset import SPLITS, DatasetVersion
 from tidemill.domain.digest import Digest

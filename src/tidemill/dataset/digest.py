@@ -9,12 +9,12 @@ The row numbers that stand for names in a text table are no content; an image's 
 from __future__ import annotations
 
 import hashlib
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tidemill.dataset.hashes import HASH, Hashes, as_strings
 from tidemill.domain.dataset import SPLITS, Column, Kind, Task
 from tidemill.domain.digest import Digest, canonical_json
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-HASH = 32
 _ROWS = 65_536
 
 
@@ -30,43 +29,45 @@ class RowHashes:
     """Collects the rows of a data set, in any order, and gives its digest."""
 
     def __init__(self, task: Task, kind: Kind, columns: Sequence[Column]) -> None:
-        self._task, self._kind = task, kind
-        self._columns = hashed_columns(task, columns)
-        self._rows: dict[str, list[NDArray[np.uint8]]] = defaultdict(list)
+        self._task, self._kind, self._columns = task, kind, tuple(columns)
+        self._hashed = [column.name for column in hashed_columns(task, columns)]
+        self._hashes = Hashes()
+        self._splits: list[NDArray[np.uint8]] = []
 
     def add(self, split: str, rows: pa.RecordBatch) -> None:
         """Take `rows` of `split` in."""
-        self._rows[split].append(row_hashes(rows, [column.name for column in self._columns]))
+        self._hashes.add(row_hashes(rows, self._hashed))
+        self._splits.append(np.full(rows.num_rows, SPLITS.index(split), np.uint8))
 
     def digest(self) -> Digest:
         """The digest of everything added so far."""
-        sets = {split: sorted_hashes(self._rows[split]) for split in SPLITS if self._rows[split]}
-        header = {
-            "digest": 1,
-            "task": self._task,
-            "kind": self._kind,
-            "columns": sorted([column.name, column.type, column.role] for column in self._columns),
-            "splits": {split: len(rows) for split, rows in sets.items()},
-        }
-        total = hashlib.sha256(canonical_json(header))
-        for rows in sets.values():
-            total.update(rows.tobytes())
-        return Digest("sha256:" + total.hexdigest())
+        splits = np.concatenate(self._splits) if self._splits else np.empty(0, np.uint8)
+        return dataset_digest(self._task, self._kind, self._columns, self._hashes, splits)
+
+
+def dataset_digest(
+    task: Task, kind: Kind, columns: Sequence[Column], hashes: Hashes, splits: NDArray[np.uint8]
+) -> Digest:
+    """The digest of rows whose `hashes` cover the hashed columns; `splits` are places in SPLITS, or LEFT_OUT."""
+    counts = np.bincount(splits, minlength=len(SPLITS))
+    header = {
+        "digest": 1,
+        "task": task,
+        "kind": kind,
+        "columns": sorted([column.name, column.type, column.role] for column in hashed_columns(task, columns)),
+        "splits": {split: int(counts[at]) for at, split in enumerate(SPLITS) if counts[at]},
+    }
+    total = hashlib.sha256(canonical_json(header))
+    for at in range(len(SPLITS)):
+        if counts[at]:
+            for indices, found in hashes.buckets():
+                total.update(np.sort(as_strings(found[splits[indices] == at])).tobytes())
+    return Digest("sha256:" + total.hexdigest())
 
 
 def hashed_columns(task: Task, columns: Sequence[Column]) -> tuple[Column, ...]:
     """The columns that are content."""
     return tuple(column for column in columns if task == "image" or column.role != "path")
-
-
-def sorted_hashes(parts: Iterable[NDArray[np.uint8]]) -> NDArray[np.bytes_]:
-    """Row hashes [N, 32] as one sorted array of 32-byte strings [N]."""
-    return np.sort(as_strings(np.concatenate(list(parts))))
-
-
-def as_strings(hashes: NDArray[np.uint8]) -> NDArray[np.bytes_]:
-    """Hashes uint8 [N, 32] as an array of 32-byte strings [N]."""
-    return np.frombuffer(hashes.tobytes(), f"S{HASH}")
 
 
 def row_hashes(rows: pa.RecordBatch | pa.Table, columns: Sequence[str]) -> NDArray[np.uint8]:
@@ -79,8 +80,13 @@ def row_hashes(rows: pa.RecordBatch | pa.Table, columns: Sequence[str]) -> NDArr
 
 
 def _batch_hashes(batch: pa.RecordBatch) -> NDArray[np.uint8]:
-    count = batch.num_rows
-    cells = np.ascontiguousarray(np.hstack([_cells(batch.column(i)) for i in range(batch.num_columns)]))
+    return hash_rows([_cells(batch.column(i)) for i in range(batch.num_columns)])
+
+
+def hash_rows(columns: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """SHA-256 of each row of cells, which are uint8 [N, width] a column, in the order of the columns' names."""
+    cells = np.ascontiguousarray(np.hstack(columns))
+    count = len(cells)
     width, content = cells.shape[1], memoryview(cells.tobytes())
     return _join(hashlib.sha256(content[row * width : (row + 1) * width]).digest() for row in range(count))
 

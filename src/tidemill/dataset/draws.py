@@ -1,15 +1,15 @@
-"""From one table of rows to batches that each belong to a split."""
+"""Which split each row belongs to: the one it came in, or one drawn by its content."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tidemill.dataset.digest import HASH, as_strings
-from tidemill.dataset.source import Note
+from tidemill.dataset.hashes import HASH, Hashes, counts_in, ranks
+from tidemill.dataset.source import LEFT_OUT, Note
 from tidemill.dataset.splits import draw
 from tidemill.domain.dataset import SPLITS
 from tidemill.errors import DataError
@@ -18,60 +18,92 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-_ROWS = 65_536
+_TRAIN = SPLITS.index("train")
 
 
-def given_splits(tables: Mapping[str | None, pa.Table]) -> NDArray[np.str_]:
-    """The split that each row came in, in the order of `columns.unite`; '' where it came in none."""
-    return np.repeat(
-        np.array([split or "" for split in tables], dtype="U5"), [table.num_rows for table in tables.values()]
-    )
+def assign(rows: Mapping[str | None, int], hashes: Hashes, *, part_equal: bool) -> NDArray[np.uint8]:
+    """The split of each row, as its place in SPLITS: the given one, or drawn by content where val or test is missing.
 
-
-def assign(given: NDArray[np.str_], hashes: NDArray[np.uint8]) -> NDArray[np.str_]:
-    """The split of each row: the given one, or drawn by content where val or test is missing.
-
-    Raises DataError when there are too few rows for three splits.
+    `rows` is how many rows came in each split, in order; None stands for no split. Equal hashes are drawn into one
+    split, unless `part_equal`. Raises DataError when there are too few rows for three splits.
     """
-    missing = frozenset({"val", "test"} - set(np.unique(given).tolist()))
-    splits = np.where(given == "", "train", given)
+    given = [_TRAIN if split is None else SPLITS.index(split) for split in rows]
+    splits = np.repeat(np.array(given, np.uint8), list(rows.values()))
+    missing = frozenset({"val", "test"} - set(rows))
     if missing:
-        rows = np.flatnonzero(splits == "train")
-        splits[rows] = draw(hashes[rows], missing)
-    for split in SPLITS:
-        if not (splits == split).any():
-            raise DataError(f"{len(given)} rows are too few to draw a {split} split from", "add more rows")
+        for indices, found in hashes.buckets():
+            drawn = splits[indices] == _TRAIN
+            chosen = indices[drawn]
+            if len(chosen):
+                names = draw(tell_apart(found[drawn]) if part_equal else found[drawn], missing)
+                splits[chosen] = _places(names)
+    _refuse_empty(splits, "rows")
     return splits
+
+
+def assign_pictures(given: Sequence[str | None], digests: Sequence[bytes]) -> NDArray[np.uint8]:
+    """As `assign`, for pictures that came in any order; equal ones are drawn into one split."""
+    splits = np.array([_TRAIN if split is None else SPLITS.index(split) for split in given], np.uint8)
+    missing = frozenset({"val", "test"} - set(given))
+    if missing:
+        drawn = np.flatnonzero(splits == _TRAIN)
+        hashes = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, HASH)
+        splits[drawn] = _places(draw(hashes[drawn], missing))
+    _refuse_empty(splits, "pictures")
+    return splits
+
+
+def _refuse_empty(splits: NDArray[np.uint8], what: str) -> None:
+    for place, count in enumerate(np.bincount(splits, minlength=len(SPLITS))):
+        if not count:
+            raise DataError(
+                f"{len(splits)} {what} are too few to draw a {SPLITS[place]} split from", f"add more {what}"
+            )
+
+
+def _places(names: NDArray[np.str_]) -> NDArray[np.uint8]:
+    places = np.full(len(names), LEFT_OUT, np.uint8)
+    for place, split in enumerate(SPLITS):
+        places[names == split] = place
+    return places
 
 
 def tell_apart(hashes: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Hashes in which the second, third, … of equal rows got another one, so that a draw can part them."""
-    order = np.argsort(as_strings(hashes), kind="stable")
-    ordered = as_strings(hashes)[order]
-    starts = np.concatenate([[True], ordered[1:] != ordered[:-1]])
-    repetition = np.arange(len(order)) - np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))
     told = hashes.copy()
-    for row, count in zip(order[~starts].tolist(), repetition[~starts].tolist(), strict=True):
-        content = hashlib.sha256(hashes[row].tobytes() + count.to_bytes(8, "little")).digest()
+    repetition = ranks(hashes)
+    for row in np.flatnonzero(repetition).tolist():
+        content = hashlib.sha256(hashes[row].tobytes() + int(repetition[row]).to_bytes(8, "little")).digest()
         told[row] = np.frombuffer(content, np.uint8, HASH)
     return told
 
 
-def mention_shared(splits: NDArray[np.str_], hashes: NDArray[np.uint8], note: Note) -> None:
+def mention_shared(splits: NDArray[np.uint8], hashes: Hashes, note: Note) -> None:
     """Say how many rows of val and test are in train too: what they measure was partly learned by heart."""
-    rows = as_strings(hashes)
-    known = rows[splits == "train"]
-    for split in ("val", "test"):
-        shared = int(np.isin(rows[splits == split], known).sum())
-        if shared:
-            note(f"{shared:,} of {int((splits == split).sum()):,} {split} rows are in train, too")
+    shared: dict[str, int] = {"val": 0, "test": 0}
+    for indices, found in hashes.buckets():
+        place = splits[indices]
+        for split in shared:
+            rows = found[place == SPLITS.index(split)]
+            shared[split] += int((counts_in(rows, found[place == _TRAIN]) > 0).sum())
+    for split, count in shared.items():
+        if count:
+            note(f"{count:,} of {int((splits == SPLITS.index(split)).sum()):,} {split} rows are in train, too")
 
 
-def batches(table: pa.Table, splits: NDArray[np.str_]) -> Iterator[tuple[str, pa.RecordBatch]]:
-    """The rows of each split in their order."""
-    for split in SPLITS:
-        chosen = np.flatnonzero(splits == split)
-        for start in range(0, len(chosen), _ROWS):
-            part = table.take(chosen[start : start + _ROWS]).combine_chunks()
-            for batch in part.to_batches():
+def part(
+    batches: Iterator[pa.RecordBatch], splits: NDArray[np.uint8], wanted: NDArray[np.bool_] | None
+) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """The rows of `batches`, which together are those of `splits`, each under its split; some only, where `wanted`."""
+    start = 0
+    for batch in batches:
+        places = splits[start : start + batch.num_rows]
+        if wanted is not None:
+            places = np.where(wanted[start : start + batch.num_rows], places, LEFT_OUT)
+        start += batch.num_rows
+        for place, split in enumerate(SPLITS):
+            chosen = np.flatnonzero(places == place)
+            if len(chosen) == batch.num_rows:
                 yield split, batch
+            elif len(chosen):
+                yield split, batch.take(chosen)

@@ -1,96 +1,97 @@
-"""Checking one picture file: whole, of a known format, not too large. Its bytes are kept as they are."""
+"""Checking pictures: whole, of a known format, not too large. Their bytes are kept as they are."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from tidemill.dataset.checks.near import look, small
 from tidemill.domain.dataset import PICTURE_FORMATS, PICTURE_PIXELS
 from tidemill.errors import DataError
-from tidemill.process import usable_cores
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 MAX_BYTES = 32_000_000
 _GREY = frozenset({"1", "L", "LA", "I", "I;16"})
-_CHUNK = 256
 
 
 class Checked(NamedTuple):
-    """A picture that decodes: the SHA-256 of its bytes, its size, and whether it has no colour."""
+    """A picture that decodes: the SHA-256 of its bytes, its size, whether it has no colour, and how it looks.
+
+    `look` is for `checks.near`; empty for pictures that are too small to tell alike from the same.
+    """
 
     digest: bytes
     height: int
     width: int
     grey: bool
+    look: bytes = b""
 
 
-def check_all(files: Sequence[Path], progress: Callable[[int, int], None]) -> list[Checked]:
-    """Decode every file, in threads (Pillow lets go of the interpreter while it decodes).
-
-    Raises DataError naming the first file that cannot be used.
-    """
-    chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
-    found: list[Checked] = []
-    with _bombs_are_errors(), ThreadPoolExecutor(usable_cores()) as pool:
-        try:
-            for part in pool.map(_check_chunk, chunks):
-                found.extend(part)
-                progress(len(found), len(files))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-    return found
-
-
-def _check_chunk(files: Sequence[Path]) -> list[Checked]:
-    return [check(file) for file in files]
-
-
-def check(file: Path) -> Checked:
-    """Raises DataError when `file` is no picture, is truncated, or has more than 25 million pixels."""
-    import io
-
+def check(content: bytes, name: str) -> Checked:
+    """Raises DataError when `content` is no picture, is truncated, or has more than 25 million pixels."""
     from PIL import Image, UnidentifiedImageError
 
-    if file.stat().st_size > MAX_BYTES:
-        raise DataError(f"{file} is larger than {MAX_BYTES // 1_000_000} MB", "make it smaller or remove it")
-    content = file.read_bytes()
+    if len(content) > MAX_BYTES:
+        raise too_many_bytes(name)
     if not content:
-        raise DataError(f"{file} is empty", "remove it or get it again")
+        raise DataError(f"{name} is empty", "remove it or get it again")
     try:
         with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as image:
-            if image.width * image.height > PICTURE_PIXELS:
-                raise _too_large(file, f"{image.width} x {image.height} pixels")
-            image.load()
+            width, height, grey = image.width, image.height, image.mode in _GREY
+            if width * height > PICTURE_PIXELS:
+                raise _too_large(name, f"{width} x {height} pixels")
             if image.mode == "F":
-                raise DataError(f"{file} holds numbers with fractions, not colours", "convert it to 8 or 16 bits")
-            return Checked(hashlib.sha256(content).digest(), image.height, image.width, image.mode in _GREY)
+                raise DataError(f"{name} holds numbers with fractions, not colours", "convert it to 8 or 16 bits")
+            seen = look(image)
+            image.load()
+            return Checked(hashlib.sha256(content).digest(), height, width, grey, seen)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise _too_large(file, "a picture") from None
+        raise _too_large(name, "a picture") from None
     except UnidentifiedImageError:
         raise DataError(
-            f"{file} is not a picture", f"remove it, or convert it to one of {', '.join(PICTURE_FORMATS)}"
+            f"{name} is not a picture", f"remove it, or convert it to one of {', '.join(PICTURE_FORMATS)}"
         ) from None
     except (OSError, SyntaxError, ValueError, EOFError, ArithmeticError, LookupError) as error:  # what Pillow raises
-        raise DataError(f"{file} is truncated or damaged: {error}", "remove it or get it again") from None
+        raise DataError(f"{name} is truncated or damaged: {error}", "remove it or get it again") from None
 
 
-def _too_large(file: Path, what: str) -> DataError:
+def read_small(file: Path) -> NDArray[np.uint8] | None:
+    """A picture that was checked, as `near.small` gives it; None when it cannot be read any more."""
+    from PIL import Image
+
+    try:
+        with bombs_are_errors(), Image.open(io.BytesIO(file.read_bytes()), formats=PICTURE_FORMATS) as image:
+            return small(image)
+    except (OSError, SyntaxError, ValueError, EOFError, ArithmeticError, LookupError):  # changed since it was checked
+        return None
+
+
+def too_many_bytes(name: str) -> DataError:
+    """The picture `name` is a larger file than is read."""
+    return DataError(f"{name} is larger than {MAX_BYTES // 1_000_000} MB", "make it smaller or remove it")
+
+
+def _too_large(name: str, what: str) -> DataError:
     return DataError(
-        f"{file} is too large: {what}, more than {PICTURE_PIXELS // 1_000_000} million are not read",
+        f"{name} is too large: {what}, more than {PICTURE_PIXELS // 1_000_000} million are not read",
         "make it smaller or remove it",
     )
 
 
 @contextmanager
-def _bombs_are_errors() -> Iterator[None]:
+def bombs_are_errors() -> Iterator[None]:
+    """Inside, a picture that Pillow warns of is refused, and what it says about odd metadata is not heard."""
     from PIL import Image
 
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        warnings.filterwarnings("ignore", module=r"PIL\.")  # a file's odd metadata does not matter here
+        warnings.filterwarnings("ignore", module=r"PIL\.")
         yield

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from tidemill.dataset.columns import TARGETS, as_target, check_names, choose, decide_kind, is_number, unite
-from tidemill.dataset.digest import row_hashes
-from tidemill.dataset.draws import assign, batches, given_splits, mention_shared, tell_apart
+from tidemill.dataset.columns import (
+    TARGETS,
+    check_names,
+    choose,
+    decide_kind,
+    examine,
+    is_number,
+    stream,
+    target_casts,
+    unite,
+)
+from tidemill.dataset.draws import assign, mention_shared
+from tidemill.dataset.facts import ColumnFacts
 from tidemill.dataset.source import Note, Source
+from tidemill.dataset.table_rows import TableRows, cast_columns, hash_batches
+from tidemill.dataset.tables import Table
 from tidemill.domain.dataset import Column, DatasetVersion, Kind
 from tidemill.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    Casts = dict[str, tuple[pa.DataType, ...]]
 
 Role = Literal["feature", "target", "ignored"]
 _IDENTIFIERS = frozenset({"id", "index", "row", "row_id", "unnamed: 0"})
@@ -22,102 +36,111 @@ _IDENTIFIERS = frozenset({"id", "index", "row", "row_id", "unnamed: 0"})
 
 def read_rows(
     path: Path,
-    tables: Mapping[str | None, pa.Table],
+    tables: Mapping[str | None, Table],
     *,
     target: str | None,
     kind: Kind | None,
     previous: DatasetVersion | None,
     note: Note,
+    scratch: Path | None = None,
 ) -> Source:
     """The rows of `tables`, read from `path`. With `previous` they must have its columns. Raises DataError."""
-    table = unite(tables)
+    import pyarrow as pa
+
+    schema = unite(tables)
+    casts: Casts = {}
+    wanted: dict[str, pa.DataType] = {}
     if previous is not None:
         hint = "give it the same columns; other columns are a new major version (--version) or another --name"
-        check_names({c.name for c in previous.columns}, set(table.column_names), str(path), previous.tag, hint)
+        check_names({c.name for c in previous.columns}, set(schema.names), str(path), previous.tag, hint)
         target, kind = target or previous.column("target").name, kind or previous.kind
-        table = _like(table, previous, path)
-    name = choose(target, TARGETS, table.column_names, option="--target", what="is to be predicted")
-    kind = decide_kind(table.column(name), kind)
-    at = table.column_names.index(name)
-    table = table.set_column(at, name, as_target(table.column(name), name, kind))
-    columns = _columns(table, name, previous, note)
+        schema = pa.schema([schema.field(column.name) for column in previous.columns])
+        wanted = {c.name: kept for c in previous.columns if (kept := _kept_type(c, schema.field(c.name).type))}
+    name = choose(target, TARGETS, schema.names, option="--target", what="is to be predicted")
+    facts = examine(tables, schema, wanted)
+    if previous is not None:
+        casts = {c.name: cast for c in previous.columns if (cast := _cast(facts[c.name], c, previous, path))}
+    described = {each: _cast_facts(facts[each], casts.get(each)) for each in schema.names}
+    kind = decide_kind(described[name], kind)
+    casts[name] = (*casts.get(name, ()), *target_casts(described[name], name, kind))
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        return (cast_columns(batch, casts) for batch in stream(tables, schema))
+
+    columns = _columns(schema, casts, described, name, previous, note)
     if not any(column.role == "feature" for column in columns):
         raise DataError(f"{path} has no column to predict {name!r} from", "give it columns of numbers or categories")
-    hashes = row_hashes(table, table.column_names)
-    splits = assign(given_splits(tables), tell_apart(hashes))
+    hashes = hash_batches(batches, schema.names, scratch)
+    splits = assign({split: table.rows for split, table in tables.items()}, hashes, part_equal=True)
     if None not in tables:
         mention_shared(splits, hashes, note)
-    return Source(kind, columns, batches(table, splits), None)
+    return Source(kind, columns, TableRows(batches, hashes, splits), None)
 
 
-def _columns(table: pa.Table, target: str, previous: DatasetVersion | None, note: Note) -> tuple[Column, ...]:
+def _columns(
+    schema: pa.Schema, casts: Casts, facts: Mapping[str, ColumnFacts], target: str, previous: DatasetVersion | None,
+    note: Note,
+) -> tuple[Column, ...]:  # fmt: skip
     before: dict[str, Role] = {}
     if previous is not None:
         before = {c.name: c.role for c in previous.columns if c.role in ("feature", "ignored")}
     columns = []
-    for field in table.schema:
-        role: Role = "target" if field.name == target else before.get(field.name) or _role(table, field.name, note)
-        columns.append(Column(field.name, str(field.type), role))
+    for field in schema:
+        role: Role = (
+            "target" if field.name == target else before.get(field.name) or _role(facts[field.name], field, note)
+        )
+        columns.append(Column(field.name, str([field.type, *casts.get(field.name, ())][-1]), role))
     return tuple(columns)
 
 
-def _role(table: pa.Table, name: str, note: Note) -> Role:
+def _role(facts: ColumnFacts, field: pa.Field, note: Note) -> Role:
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    column = table.column(name)
     why = ""
-    if pa.types.is_null(column.type) or column.null_count == len(column):
+    if pa.types.is_null(facts.type) or facts.nulls == facts.rows:
         why = "it is empty"
-    elif pa.types.is_temporal(column.type):
+    elif pa.types.is_temporal(facts.type):
         why = "it holds dates or times"
-    elif pa.types.is_string(column.type) and pc.count_distinct(column).as_py() > max(50, len(column) // 2):
+    elif pa.types.is_string(facts.type) and facts.distinct > max(50, facts.counted // 2):
         why = "nearly every row has a text of its own"
-    elif (
-        name.lower() in _IDENTIFIERS
-        and pa.types.is_integer(column.type)
-        and pc.count_distinct(column).as_py() == len(column)
-    ):
+    elif field.name.lower() in _IDENTIFIERS and pa.types.is_integer(facts.type) and facts.distinct == facts.counted:
         why = "it numbers the rows"
     if why:
-        note(f"column {name!r} is kept, but no feature: {why}")
+        note(f"column {field.name!r} is kept, but no feature: {why}")
     return "ignored" if why else "feature"
 
 
-def _like(table: pa.Table, previous: DatasetVersion, path: Path) -> pa.Table:
-    """The columns in the order and, where no value is lost, the types of `previous`."""
+def _kept_type(wanted: Column, found: pa.DataType) -> pa.DataType | None:
+    """The type that column `wanted` had, where one of type `found` might be cast to it without a loss."""
     import pyarrow as pa
 
-    columns = [_cast(table.column(c.name), c, previous, path) for c in previous.columns]
-    return pa.table(columns, names=[c.name for c in previous.columns])
+    if wanted.type in (str(found), "null") or wanted.role == "ignored" or "[" in wanted.type:
+        return None
+    return pa.type_for_alias(wanted.type)
 
 
-def _cast(column: pa.ChunkedArray, wanted: Column, previous: DatasetVersion, path: Path) -> pa.ChunkedArray:
+def _cast(facts: ColumnFacts, wanted: Column, previous: DatasetVersion, path: Path) -> tuple[pa.DataType, ...]:
+    """What makes a column what it was in `previous`, where no value is lost. Raises DataError where it is another."""
     import pyarrow as pa
 
-    if wanted.type in (str(column.type), "null") or wanted.role == "ignored":
-        return column
-    kind = pa.type_for_alias(wanted.type) if "[" not in wanted.type else column.type
-    if pa.types.is_string(kind) or pa.types.is_null(column.type):
-        return column.cast(kind)
-    if is_number(kind) and is_number(column.type):
-        try:
-            return column.cast(kind)
-        except pa.ArrowInvalid:
-            return column.cast(pa.float64())
+    kind = facts.wanted
+    if kind is None:
+        if wanted.type in (str(facts.type), "null") or wanted.role == "ignored":
+            return ()
+    elif pa.types.is_string(kind) or pa.types.is_null(facts.type):
+        return (kind,)
+    elif is_number(kind) and is_number(facts.type):
+        return (kind,) if facts.fits else (pa.float64(),)
     where = f"{path}: column {wanted.name!r} "
-    if is_number(kind) and pa.types.is_string(column.type):
-        row, text = _first_text(column)
+    if kind is not None and is_number(kind) and pa.types.is_string(facts.type):
+        row, text = facts.word or (1, str(facts.first))
         raise DataError(
-            f"{where}holds numbers in {previous.tag}, but row {row + 1} holds {text!r}", "correct or empty that cell"
+            f"{where}holds numbers in {previous.tag}, but row {row} holds {text!r}", "correct or empty that cell"
         )
-    raise DataError(f"{where}holds {column.type}, in {previous.tag} {wanted.type}", "give it the same types")
+    raise DataError(f"{where}holds {facts.type}, in {previous.tag} {wanted.type}", "give it the same types")
 
 
-def _first_text(column: pa.ChunkedArray) -> tuple[int, str]:
-    for row, text in enumerate(column.to_pylist()):
-        try:
-            float(text or 0)
-        except ValueError:
-            return row, text[:60]
-    return 0, str(column[0].as_py())
+def _cast_facts(facts: ColumnFacts, casts: tuple[pa.DataType, ...] | None) -> ColumnFacts:
+    if casts:
+        facts.type = casts[-1]
+    return facts

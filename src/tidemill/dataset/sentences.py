@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidemill.dataset.columns import TARGETS, TEXTS, as_target, choose, decide_kind, unite
-from tidemill.dataset.digest import row_hashes
-from tidemill.dataset.draws import assign, batches, given_splits, mention_shared
+from tidemill.dataset.columns import TARGETS, TEXTS, choose, decide_kind, examine, stream, target_casts, unite
+from tidemill.dataset.draws import assign, mention_shared
+from tidemill.dataset.facts import ColumnFacts
 from tidemill.dataset.source import Note, Source
+from tidemill.dataset.table_rows import TableRows, cast_columns, hash_batches
+from tidemill.dataset.tables import Table
 from tidemill.domain.dataset import Column, DatasetVersion, Kind
 from tidemill.errors import DataError
 
@@ -19,63 +22,66 @@ if TYPE_CHECKING:
 
 def read_sentences(
     path: Path,
-    tables: Mapping[str | None, pa.Table],
+    tables: Mapping[str | None, Table],
     *,
     text: str | None,
     target: str | None,
     kind: Kind | None,
     previous: DatasetVersion | None,
     note: Note,
+    scratch: Path | None = None,
 ) -> Source:
     """The texts of `tables`, read from `path`; columns that are neither text nor target are left out."""
     import pyarrow as pa
 
-    table = unite(tables)
+    schema = unite(tables)
     if previous is not None:
         text, target = text or previous.column("text").name, target or previous.column("target").name
         kind = kind or previous.kind
-    label = choose(target, TARGETS, table.column_names, option="--target", what="holds the label")
-    others = [name for name in table.column_names if name != label]
+    label = choose(target, TARGETS, schema.names, option="--target", what="holds the label")
+    others = [name for name in schema.names if name != label]
     source = choose(text, TEXTS, others, option="--text", what="holds the text")
     if left_out := [name for name in others if name != source]:
         note(f"left out: {', '.join(left_out)}")
-    kind = decide_kind(table.column(label), kind or "classification")
+    schema = pa.schema([schema.field(source), schema.field(label)])
+    facts = examine(tables, schema)
+    kind = decide_kind(facts[label], kind or "classification")
     if kind == "regression":
         raise DataError(f"{path}: texts are classified, and {label!r} is to be a number", "leave --kind out")
-    names = pa.array(_names(tables))
+    _check_text(path, source, facts[source])
+    casts = {label: target_casts(facts[label], label, kind)}
     row_column = "name" if "name" not in (source, label) else "row_name"
-    packed = pa.table(
-        [names, _as_text(path, source, table.column(source)), as_target(table.column(label), label, kind)],
-        names=[row_column, source, label],
-    )
-    hashes = row_hashes(packed, [source])
-    splits = assign(given_splits(tables), hashes)
-    mention_shared(splits, hashes, note)
+    counts = {split: table.rows for split, table in tables.items()}
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        names = _names(counts)
+        for batch in stream(tables, schema):
+            numbered = pa.array(list(islice(names, batch.num_rows)), pa.string())
+            packed = cast_columns(batch, casts)
+            yield pa.record_batch([numbered, *packed.columns], names=[row_column, source, label])
+
+    texts = hash_batches(batches, [source], scratch)
+    splits = assign(counts, texts, part_equal=False)
+    mention_shared(splits, texts, note)
     columns = (
         Column(row_column, "string", "path"),
         Column(source, "string", "text"),
-        Column(label, str(packed.schema.field(label).type), "target"),
+        Column(label, str(casts[label][-1]), "target"),
     )
-    return Source(kind, columns, batches(packed, splits), None)
+    return Source(kind, columns, TableRows(batches, hash_batches(batches, [source, label], scratch), splits), None)
 
 
-def _names(tables: Mapping[str | None, pa.Table]) -> list[str]:
+def _names(rows: Mapping[str | None, int]) -> Iterator[str]:
     """The number of each row in its file, from 1."""
-    return [
-        f"{split}/{row}" if split else str(row)
-        for split, table in tables.items()
-        for row in range(1, table.num_rows + 1)
-    ]
+    for split, count in rows.items():
+        for row in range(1, count + 1):
+            yield f"{split}/{row}" if split else str(row)
 
 
-def _as_text(path: Path, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _check_text(path: Path, name: str, facts: ColumnFacts) -> None:
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    if not pa.types.is_string(column.type):
-        raise DataError(f"{path}: the text column {name!r} holds {column.type}", "name the column with --text COLUMN")
-    blank = pc.or_kleene(pc.is_null(column), pc.equal(pc.utf8_trim_whitespace(column), "")).fill_null(True)
-    if pc.any(blank).as_py():
-        row = pc.index(blank, True).as_py()
-        raise DataError(f"{path}: the text column {name!r} is empty in row {row + 1}", "fill it or remove the row")
-    return column
+    if not pa.types.is_string(facts.type):
+        raise DataError(f"{path}: the text column {name!r} holds {facts.type}", "name the column with --text COLUMN")
+    if facts.gaps:
+        raise DataError(f"{path}: the text column {name!r} is empty in row {facts.gap}", "fill it or remove the row")

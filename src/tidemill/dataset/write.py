@@ -1,4 +1,4 @@
-"""Packing rows into Parquet shards of at most 64 MB, named by split and content; the memory needed is bounded."""
+"""Writing rows into Parquet shards of at most 64 MB, named by split and content; the memory needed is bounded."""
 
 from __future__ import annotations
 
@@ -35,16 +35,25 @@ def pack(
 
     Every batch has `columns`, in order and with their types. Returns the record, which is also written.
     """
-    writers: dict[str, _SplitWriter] = {}
+    writers: dict[str, SplitWriter] = {}
     hashes = RowHashes(task, kind, columns)
     for split, batch in rows:
         if batch.num_rows:
-            writers.setdefault(split, _SplitWriter(root, split, columns, kind)).write(batch)
+            writers.setdefault(split, SplitWriter(root, split, columns, kind)).write(batch)
             hashes.add(split, batch)
-    splits = tuple(writers[split].finish() for split in SPLITS if split in writers)
-    record = DatasetVersion(name, version, task, kind, hashes.digest(), columns, splits)
-    (root / RECORD).write_bytes(record_bytes(record))
-    return record
+    splits = []
+    for split in SPLITS:
+        if split in writers:
+            shards = tuple(writers[split].finish())
+            classes = dict(sorted(writers[split].classes.items()))
+            splits.append(Split(split, sum(shard.rows for shard in shards), classes, shards))
+    return write_record(root, DatasetVersion(name, version, task, kind, hashes.digest(), columns, tuple(splits)))
+
+
+def write_record(root: Path, version: DatasetVersion) -> DatasetVersion:
+    """Write `version` into its packed folder, and return it."""
+    (root / RECORD).write_bytes(record_bytes(version))
+    return version
 
 
 def record_bytes(version: DatasetVersion) -> bytes:
@@ -52,23 +61,43 @@ def record_bytes(version: DatasetVersion) -> bytes:
     return (json.dumps(to_plain(version), indent=1, ensure_ascii=False) + "\n").encode()
 
 
-class _SplitWriter:
-    """Writes one split's shards, one after the other."""
+class SplitWriter:
+    """Writes shards of one split, one after the other; `classes` counts the labels of what was written."""
 
     def __init__(self, root: Path, split: str, columns: tuple[Column, ...], kind: Kind) -> None:
         self._root, self._split, self._kind = root, split, kind
         self._target = next(column.name for column in columns if column.role == "target")
         self._content = [column.name for column in columns if column.type == "binary"]
-        self._classes: Counter[str] = Counter()
+        self.classes: Counter[str] = Counter()
         self._shards: list[Shard] = []
         self._rows = 0
         self._writer: pa.parquet.ParquetWriter | None = None
         self._path = root / "shards" / f".{split}.tmp"
+        self._waiting: list[pa.RecordBatch] = []
+        self._bytes = 0
 
     def write(self, batch: pa.RecordBatch) -> None:
-        if self._kind == "classification":
-            for entry in batch.column(self._target).value_counts().to_pylist():
-                self._classes[entry["values"]] += entry["counts"]
+        """Take `batch` in."""
+        self.classes += label_counts(batch.column(self._target), self._kind)
+        self._waiting.append(batch)
+        self._bytes += batch.nbytes
+        if self._bytes >= _GROUP_BYTES:
+            self._flush()
+
+    def finish(self) -> list[Shard]:
+        """Close the last shard; all that were written since the last `finish`."""
+        self._flush()
+        self._close()
+        shards, self._shards = self._shards, []
+        return shards
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        if not self._waiting:
+            return
+        batch = pa.concat_batches(self._waiting)
+        self._waiting, self._bytes = [], 0
         for group in _groups(batch):
             if self._writer is not None and self._file.tell() + group.nbytes > SHARD_BYTES:
                 self._close()
@@ -77,11 +106,6 @@ class _SplitWriter:
             assert self._writer is not None
             self._writer.write_batch(group)
             self._rows += group.num_rows
-
-    def finish(self) -> Split:
-        self._close()
-        rows = sum(shard.rows for shard in self._shards)
-        return Split(self._split, rows, dict(sorted(self._classes.items())), tuple(self._shards))
 
     def _open(self, schema: pa.Schema) -> None:
         import pyarrow as pa
@@ -107,6 +131,13 @@ class _SplitWriter:
         self._path.rename(final)
         self._shards.append(Shard(str(final.relative_to(self._root)), digest, self._rows, size))
         self._rows = 0
+
+
+def label_counts(labels: pa.Array | pa.ChunkedArray, kind: Kind) -> Counter[str]:
+    """The rows of each class; nothing for regression."""
+    if kind != "classification":
+        return Counter()
+    return Counter({entry["values"]: entry["counts"] for entry in labels.value_counts().to_pylist()})
 
 
 def _groups(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from tidemill.dataset.folders import read_folder
+from tidemill.dataset.packing import pack_onto
+from tidemill.dataset.picture_folder import read_folder
+from tidemill.dataset.read import PackedDataset
 from tidemill.dataset.rows import read_rows
 from tidemill.dataset.sentences import read_sentences
 from tidemill.dataset.source import Note, Pictures, Progress, Source
 from tidemill.dataset.tables import SUFFIXES, read_tables
-from tidemill.dataset.write import pack
 from tidemill.domain.dataset import DatasetVersion, Kind, Task
 from tidemill.errors import DataError
 
@@ -43,35 +44,44 @@ def ingest(
     previous: DatasetVersion | None,
     note: Note,
     progress: Progress,
+    base: PackedDataset | None = None,
+    cache: Path | None = None,
 ) -> Ingested:
     """Pack the data at `path` into the empty folder `into`.
 
-    `previous` is the version whose columns the new one must have, if any. `note` hears what the user should know,
-    `progress` how many files are checked. Raises DataError for data that cannot be used, naming file and remedy.
+    `previous` is the version whose columns the new one must have, if any. Shards of `base` are taken over where they
+    hold what is to be packed. `cache` is a folder for what was found out about files and shards. `note` hears what the
+    user should know, `progress` how many files are checked. Raises DataError for data that cannot be used, naming file
+    and remedy.
     """
     _check_path(path, task)
-    source = _read(path, task, reading, previous, note, progress)
+    source = _read(path, into, task, reading, previous, note, progress, cache)
     if previous is not None and source.kind != previous.kind:
         raise DataError(
             f"{path} makes a {source.kind}, but {previous.tag} is a {previous.kind}",
             f"say --kind {previous.kind}, or give it another --name",
         )
-    packed = pack(into, source.batches, name=name, version=version, task=task, kind=source.kind, columns=source.columns)
+    index = cache and cache / "rows"
+    packed = pack_onto(base, source, into, name=name, version=version, task=task, index=index)
     _mention_unlearnable(packed, note)
     return Ingested(packed, source.pictures)
 
 
 def _read(
-    path: Path, task: Task, reading: Reading, previous: DatasetVersion | None, note: Note, progress: Progress
-) -> Source:
+    path: Path, scratch: Path, task: Task, reading: Reading, previous: DatasetVersion | None, note: Note,
+    progress: Progress, cache: Path | None,
+) -> Source:  # fmt: skip
     if task == "image":
-        return read_folder(path, note=note, progress=progress)
+        return read_folder(path, note=note, progress=progress, cache=cache and cache / "files")
     tables = read_tables(path, header=reading.header, text=reading.as_text)
     if task == "text":
         return read_sentences(
-            path, tables, text=reading.text, target=reading.target, kind=reading.kind, previous=previous, note=note
-        )
-    return read_rows(path, tables, target=reading.target, kind=reading.kind, previous=previous, note=note)
+            path, tables, text=reading.text, target=reading.target, kind=reading.kind, previous=previous, note=note,
+            scratch=scratch,
+        )  # fmt: skip
+    return read_rows(
+        path, tables, target=reading.target, kind=reading.kind, previous=previous, note=note, scratch=scratch
+    )
 
 
 def _check_path(path: Path, task: Task) -> None:

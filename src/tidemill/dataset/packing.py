@@ -1,0 +1,191 @@
+"""Packing a new version of a data set onto the one before: only what is new is written.
+
+Shards all of whose rows are in the new version stay as they are (they are linked), shards that lost rows are written
+again without them, rows that no shard has come into new shards. A shard's name says its content, so a remote is only
+sent what it does not have.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from tidemill.dataset.digest import dataset_digest, hashed_columns, row_hashes
+from tidemill.dataset.hashes import HASH, Hashes, counts_in, ranks
+from tidemill.dataset.read import PackedDataset
+from tidemill.dataset.source import LEFT_OUT, Source
+from tidemill.dataset.write import SplitWriter, label_counts, write_record
+from tidemill.domain.dataset import SPLITS, DatasetVersion, Shard, Split, Task
+from tidemill.domain.digest import Digest
+from tidemill.files import write_atomic
+from tidemill.process import usable_cores
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+
+class Kept(NamedTuple):
+    """A shard of the version before: its split, the folder it lies in, and which of its rows stay, bool [rows]."""
+
+    split: str
+    shard: Shard
+    root: Path
+    rows: NDArray[np.bool_]
+
+
+def pack_onto(
+    base: PackedDataset | None, source: Source, into: Path, *, name: str, version: str, task: Task, index: Path | None
+) -> DatasetVersion:
+    """Pack the rows of `source` into the empty folder `into`, next to what stays of `base`.
+
+    `index` is a folder where the row hashes of shards are remembered, if anywhere. Returns the record, which is
+    also written.
+    """
+    hashes, splits = source.rows.hashes, source.rows.splits
+    digest = dataset_digest(task, source.kind, source.columns, hashes, splits)
+    wanted, kept = _compare(base, source, task, into, index)
+    written: dict[str, list[Shard]] = {split: [] for split in SPLITS}
+    classes: dict[str, Counter[str]] = {split: Counter() for split in SPLITS}
+    writers = {split: SplitWriter(into, split, source.columns, source.kind) for split in SPLITS}
+    for each in kept:
+        writer = writers[each.split]
+        if each.rows.all():
+            written[each.split].append(_take_over(each, into))
+            classes[each.split] += _labels(each, source)
+        else:
+            for batch in _remaining(each):
+                writer.write(batch)
+            written[each.split] += writer.finish()
+    if wanted is None or wanted.any():
+        for split, batch in source.rows.read(wanted):
+            writers[split].write(batch)
+    for split, writer in writers.items():
+        written[split] += writer.finish()
+        classes[split] += writer.classes
+    _verify(into, [each.shard for each in kept if each.rows.all()])
+    return write_record(
+        into,
+        DatasetVersion(
+            name, version, task, source.kind, digest, source.columns,
+            tuple(
+                Split(split, sum(s.rows for s in shards), dict(sorted(classes[split].items())), tuple(shards))
+                for split, shards in written.items() if shards
+            ),
+        ),
+    )  # fmt: skip
+
+
+def _compare(
+    base: PackedDataset | None, source: Source, task: Task, scratch: Path, index: Path | None
+) -> tuple[NDArray[np.bool_] | None, list[Kept]]:
+    """Which rows of `source` no shard of `base` has (None: all), and what stays of the shards."""
+    if base is None or (base.version.columns, base.version.kind) != (source.columns, source.kind):
+        return None, []
+    shards = [(split.name, shard) for split in base.version.splits for shard in split.shards]
+    old, places = Hashes(scratch), []
+    for split, shard in shards:
+        found = shard_hashes(base, shard, index)
+        old.add(found)
+        places.append(np.full(len(found), SPLITS.index(split), np.uint8))
+    wanted, stays = _match(source, old, np.concatenate(places))
+    kept, start = [], 0
+    for split, shard in shards:
+        rows = stays[start : start + shard.rows]
+        start += shard.rows
+        if rows.any():
+            kept.append(Kept(split, shard, base.root, rows))
+    return wanted, kept
+
+
+def _match(source: Source, old: Hashes, places: NDArray[np.uint8]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which new rows are in no old split as often, bool [N]; which old rows are in the new ones as often, bool [M]."""
+    hashes, splits = source.rows.hashes, source.rows.splits
+    wanted, stays = splits != LEFT_OUT, np.zeros(len(old), bool)
+    for bounds in max(hashes, old, key=len).bounds():
+        new_at, new = hashes.within(*bounds)
+        old_at, before = old.within(*bounds)
+        for place in range(len(SPLITS)):
+            a, b = splits[new_at] == place, places[old_at] == place
+            ours, theirs = new[a], before[b]
+            wanted[new_at[a]] = ranks(ours) >= counts_in(ours, theirs)
+            stays[old_at[b]] = ranks(theirs) < counts_in(theirs, ours)
+    return wanted, stays
+
+
+def shard_hashes(base: PackedDataset, shard: Shard, index: Path | None) -> NDArray[np.uint8]:
+    """The row hashes of a shard, uint8 [rows, 32], from the folder `index` or else from the shard, and then kept."""
+    names = [column.name for column in hashed_columns(base.version.task, base.version.columns)]
+    file = index and index / f"{Digest.of_json([1, shard.digest, names]).hex[:32]}.rows"
+    if file is not None and (known := _read_index(file, shard.rows)) is not None:
+        return known
+    import pyarrow.parquet as pq
+
+    batches = pq.ParquetFile(base.root / shard.path).iter_batches(batch_size=4096, columns=names)
+    found = np.concatenate([row_hashes(batch, names) for batch in batches])
+    if file is not None:
+        content = found.tobytes()
+        write_atomic(file, bytes.fromhex(Digest.of_bytes(content).hex) + content)
+    return found
+
+
+def _read_index(file: Path, rows: int) -> NDArray[np.uint8] | None:
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return None
+    if len(content) != (rows + 1) * HASH or content[:HASH].hex() != Digest.of_bytes(content[HASH:]).hex:
+        return None
+    return np.frombuffer(content[HASH:], np.uint8).reshape(-1, HASH)
+
+
+def _take_over(kept: Kept, into: Path) -> Shard:
+    final = into / kept.shard.path
+    final.parent.mkdir(parents=True, exist_ok=True)
+    link_or_copy(kept.root / kept.shard.path, final)
+    return kept.shard
+
+
+def link_or_copy(path: Path, to: Path) -> None:
+    """A second name for a file that nobody changes; a copy where the file system cannot."""
+    try:
+        os.link(path, to)
+    except OSError:
+        shutil.copyfile(path, to)
+
+
+def _labels(kept: Kept, source: Source) -> Counter[str]:
+    import pyarrow.parquet as pq
+
+    target = next(column.name for column in source.columns if column.role == "target")
+    counts: Counter[str] = Counter()
+    if source.kind == "classification":
+        for batch in pq.ParquetFile(kept.root / kept.shard.path).iter_batches(columns=[target]):
+            counts += label_counts(batch.column(0), source.kind)
+    return counts
+
+
+def _remaining(kept: Kept) -> Iterator[pa.RecordBatch]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    start = 0
+    for batch in pq.ParquetFile(kept.root / kept.shard.path).iter_batches(batch_size=1024):
+        yield batch.filter(pa.array(kept.rows[start : start + batch.num_rows]))
+        start += batch.num_rows
+
+
+def _verify(root: Path, shards: list[Shard]) -> None:
+    """Raises DataError when a shard that was taken over is not what its record says."""
+    from tidemill.dataset.read import check_shard
+
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        for _ in pool.map(lambda shard: check_shard(root, shard, verify=True), shards):
+            pass

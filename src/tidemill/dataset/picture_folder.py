@@ -1,0 +1,73 @@
+"""Reading an image folder: only files that are not as they were the last time are opened."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tidemill.dataset.folders import Picture, scan
+from tidemill.dataset.picture_files import Read, read_all
+from tidemill.dataset.picture_rows import Named, picture_source
+from tidemill.dataset.pictures import Checked
+from tidemill.dataset.remembered import place, recall, remember
+from tidemill.dataset.source import Note, Progress, Source
+from tidemill.errors import DataError
+
+_HELD_BYTES = 256_000_000
+_AT_ONCE = 2_000
+
+
+def read_folder(folder: Path, *, note: Note, progress: Progress, cache: Path | None = None) -> Source:
+    """Check every picture under `folder`; what was checked before is known from `cache`.
+
+    Raises DataError naming the file or folder that cannot be used.
+    """
+    looked = time.time_ns()
+    root = folder.resolve()
+    pictures = scan(folder, note)
+    known = _known(pictures, cache and place(cache, root))
+    new = [number for number, each in enumerate(known) if each is None]
+    held = sum(pictures[number].stats[0] for number in new) <= _HELD_BYTES
+    paths = [f"{root}/{pictures[number].name}" for number in new]
+    found = read_all(paths, keep=held, done=lambda done: progress(len(pictures) - len(new) + done, len(pictures)))
+    contents: dict[int, bytes] = {}
+    for number, read in zip(new, found, strict=True):
+        known[number] = _usable(read)
+        if held:
+            contents[number] = read.content
+    checked = [each for each in known if each is not None]
+    if cache is not None and new:
+        stats = np.array([picture.stats for picture in pictures], np.int64)
+        remember(place(cache, root), [picture.name for picture in pictures], stats, checked, looked=looked)
+    named = [Named(p.name, p.split, p.label, each) for p, each in zip(pictures, checked, strict=True)]
+
+    def read_contents(numbers: Sequence[int]) -> Iterator[bytes]:
+        for start in range(0, len(numbers), _AT_ONCE):
+            yield from _contents(root, pictures, numbers[start : start + _AT_ONCE], contents)
+
+    return picture_source(named, read_contents, note)
+
+
+def _known(pictures: Sequence[Picture], file: Path | None) -> list[Checked | None]:
+    before = recall(file) if file is not None else None
+    if before is None:
+        return [None] * len(pictures)
+    stats = np.array([picture.stats for picture in pictures], np.int64)
+    return before.known([picture.name for picture in pictures], stats)
+
+
+def _usable(read: Read) -> Checked:
+    if isinstance(read.checked, DataError):
+        raise read.checked
+    return read.checked
+
+
+def _contents(
+    root: Path, pictures: Sequence[Picture], numbers: Sequence[int], held: dict[int, bytes]
+) -> Iterator[bytes]:
+    for number in numbers:
+        content = held.get(number)
+        yield (root / pictures[number].name).read_bytes() if content is None else content

@@ -1,0 +1,121 @@
+"""Pictures on their way into a packed data set: what is known of each, and where its bytes are."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from tidemill.dataset.digest import hash_rows
+from tidemill.dataset.draws import assign_pictures
+from tidemill.dataset.hashes import Hashes
+from tidemill.dataset.pictures import Checked
+from tidemill.dataset.source import LEFT_OUT, Note, Pictures, Source
+from tidemill.domain.dataset import SPLITS, Column
+from tidemill.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+COLUMNS = (Column("name", "string", "path"), Column("label", "string", "target"), Column("data", "binary", "image"))
+_BATCH_BYTES = 8_000_000
+
+Contents = Callable[[Sequence[int]], Iterator[bytes]]
+"""Gives the bytes of some pictures, by their numbers, which ascend."""
+
+
+class Named(NamedTuple):
+    """A picture that was checked; `split` is None where none was given."""
+
+    name: str
+    split: str | None
+    label: str
+    checked: Checked
+
+
+@dataclass(frozen=True, slots=True)
+class PictureRows:
+    """The rows of `pictures`, whose bytes `contents` reads."""
+
+    pictures: Sequence[Named]
+    contents: Contents
+    hashes: Hashes
+    splits: NDArray[np.uint8]
+
+    def read(self, wanted: NDArray[np.bool_] | None = None) -> Iterator[tuple[str, pa.RecordBatch]]:
+        """As `source.Rows.read`. Raises DataError when a file has changed since it was checked."""
+        chosen = self.splits != LEFT_OUT if wanted is None else wanted & (self.splits != LEFT_OUT)
+        numbers = np.flatnonzero(chosen).tolist()
+        rows: dict[int, list[tuple[str, str, bytes]]] = {}
+        sizes: Counter[int] = Counter()
+        for number, content in zip(numbers, self.contents(numbers), strict=True):
+            picture, place = self.pictures[number], int(self.splits[number])
+            if hashlib.sha256(content).digest() != picture.checked.digest:
+                raise DataError(f"{picture.name} was changed while it was read", "run the same command again")
+            rows.setdefault(place, []).append((picture.name, picture.label, content))
+            sizes[place] += len(content)
+            if sizes[place] > _BATCH_BYTES:
+                yield SPLITS[place], _batch(rows.pop(place))
+                sizes[place] = 0
+        for place, rest in rows.items():
+            yield SPLITS[place], _batch(rest)
+
+
+def picture_source(pictures: Sequence[Named], contents: Contents, note: Note) -> Source:
+    """Pictures that were checked, with their splits. Raises DataError when two splits share one."""
+    hashes = _hashes(pictures)
+    splits = assign_pictures([each.split for each in pictures], [each.checked.digest for each in pictures])
+    _check_apart(pictures, splits, note)
+    facts = Pictures(
+        round(median(each.checked.height for each in pictures)),
+        round(median(each.checked.width for each in pictures)),
+        all(each.checked.grey for each in pictures),
+    )
+    return Source("classification", COLUMNS, PictureRows(pictures, contents, hashes, splits), facts)
+
+
+def _hashes(pictures: Sequence[Named]) -> Hashes:
+    """The rows' hashes, from the digests of the files' bytes."""
+    labels = {label: hashlib.sha256(label.encode()).digest() for label in {each.label for each in pictures}}
+    valid = np.ones((len(pictures), 1), np.uint8)
+    cells = {
+        "data": b"".join(each.checked.digest for each in pictures),
+        "label": b"".join(labels[each.label] for each in pictures),
+        "name": b"".join(hashlib.sha256(each.name.encode()).digest() for each in pictures),
+    }
+    columns = [np.hstack([valid, np.frombuffer(cells[name], np.uint8).reshape(-1, 32)]) for name in sorted(cells)]
+    hashes = Hashes()
+    hashes.add(hash_rows(columns))
+    return hashes
+
+
+def _check_apart(pictures: Sequence[Named], splits: NDArray[np.uint8], note: Note) -> None:
+    """No picture may be in two splits: the test would be about what was learned by heart. Two labels are mentioned."""
+    seen: dict[bytes, int] = {}
+    for i, each in enumerate(pictures):
+        first = seen.setdefault(each.checked.digest, i)
+        if first == i:
+            continue
+        if splits[first] != splits[i]:
+            raise DataError(
+                f"two splits share a picture: {pictures[first].name} and {each.name} are the same file",
+                f"remove it from {SPLITS[splits[first]]} or from {SPLITS[splits[i]]}",
+            )
+        if pictures[first].label != each.label:
+            note(f"{pictures[first].name} and {each.name} are the same picture with two labels")
+
+
+def _batch(rows: Sequence[tuple[str, str, bytes]]) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    names, labels, contents = zip(*rows, strict=True)
+    return pa.record_batch(
+        [pa.array(names, pa.string()), pa.array(labels, pa.string()), pa.array(contents, pa.binary())],
+        names=[column.name for column in COLUMNS],
+    )
