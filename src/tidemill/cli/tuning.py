@@ -48,9 +48,10 @@ def tuning_display() -> Iterator[Callable[[Begun], Watcher]]:
 
 def told(values: Mapping[str, Any]) -> str:
     """The settings of a trial, by their last words, as short as they are clear."""
-    last = [name.rpartition(".")[2] for name in values]
-    short = {name: word if last.count(word) == 1 else name for name, word in zip(values, last, strict=True)}
-    return " ".join(f"{short[name]}={_spell(value)}" for name, value in values.items())
+    from tidemill.stages.search.page import short
+
+    words = short(values)
+    return " ".join(f"{words[name]}={_spell(value)}" for name, value in values.items())
 
 
 def _spell(value: Any) -> str:

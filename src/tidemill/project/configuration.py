@@ -28,16 +28,6 @@ def config(layout: Layout, overrides: Sequence[str] = ()) -> Config:
     return settings
 
 
-def grid(layout: Layout, overrides: Sequence[str]) -> list[list[str]]:
-    """The overrides of each training that `-m` asks for, all of them checked before the first begins."""
-    from tidemill.config.sweep import expand
-
-    rows = expand(layout.conf, overrides, task=read_marker(layout).task)
-    for row in rows:
-        config(layout, row)
-    return rows
-
-
 def config_like(layout: Layout, version: ModelVersion, *, dataset: str) -> Config:
     """The configuration that `version` was trained with, for the data version `dataset` (NAME-vX.Y.Z).
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from tidemill.errors import DataError, NotFoundError, nearest
 from tidemill.process import limit_threads
@@ -173,23 +172,6 @@ def evaluate_model(layout: Layout, model: str, *, name: str | None = None, versi
         )
     examples = data.examples("test")
     return evaluate(predictor.bundle.signature, score_inputs(predictor.score, examples.inputs), examples)
-
-
-@contextmanager
-def parent_run(layout: Layout, first: Sequence[str], number: int) -> Iterator[str]:
-    """A run that holds the `number` trainings of a grid together, `first` being the overrides of one; yields its id."""
-    settings = config(layout, first)
-    tracker = open_tracker(layout, settings)
-    run = tracker.start(f"{settings.name} grid of {number}", {}, {"tidemill.model": settings.name})
-    status: Literal["finished", "failed", "killed"] = "failed"
-    try:
-        yield run
-        status = "finished"
-    except (KeyboardInterrupt, SystemExit):
-        status = "killed"
-        raise
-    finally:
-        tracker.finish(run, status)
 
 
 def _beside(layout: Layout, settings: Config) -> list[Tracker]:

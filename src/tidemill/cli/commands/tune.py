@@ -108,14 +108,14 @@ def _print_found(found: Found, *, as_json: bool) -> None:
 
 
 def _table(found: Found) -> None:
-    from tidemill.stages.search.page import spell
+    from tidemill.stages.search.page import short, spell
     from tidemill.stages.search.table import ranked
 
     rows = ranked(found.trials, maximize=found.directions[0] == "maximize")
     width = len(found.metrics)
-    names = list(dict.fromkeys(name for row in rows for name in row.settings))
+    names = short(name for row in rows for name in row.settings)
     print_table(
-        ("trial", *found.metrics, *(name.removeprefix("model.params.") for name in names), "seconds", "state"),
+        ("trial", *found.metrics, *names.values(), "seconds", "state"),
         [
             (str(row.number), *[*(f"{value:.5g}" for value in row.values), *[""] * width][:width],
              *(spell(row.settings.get(name, "")) for name in names),

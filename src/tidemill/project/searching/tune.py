@@ -135,15 +135,18 @@ def _opener(layout: Layout) -> Callable[[Config], PackedDataset]:
 
 def _plan(space: Space, settings: Config, first: Config, data: PackedDataset) -> Plan:
     """The search as its study knows it: what all trials share, but not what is swept."""
+    from tidemill.config.check import checked
     from tidemill.config.compose import config_plain
     from tidemill.stages.search.plan import Plan, objectives
     from tidemill.stages.train import flat
 
-    shared = flat({key: value for key, value in config_plain(first).items() if key not in _ASIDE})
+    bare = {"name": first.name, "task": first.task, "data": {"name": ""}, "model": {"kind": first.model.kind}}
+    usual = flat(config_plain(checked(bare, lambda path: path)))  # a setting that is new in Tidemill changes nothing
     swept = tuple(space.dimensions)
-    about = {key: value for key, value in shared.items()
-             if not any(key == each or key.startswith(f"{each}.") for each in swept)}  # fmt: skip
-    about |= {"dataset": data.version.digest}
+    about = {key: value for key, value in flat(config_plain(first)).items()
+             if key.split(".")[0] not in _ASIDE and value != usual.get(key)
+             and not any(key == each or key.startswith(f"{each}.") for each in swept)}  # fmt: skip
+    about |= {"model.kind": first.model.kind, "dataset": data.version.digest}
     return Plan(first.name, objectives(settings.search, data.version.kind), space.dimensions, about)
 
 

@@ -75,18 +75,27 @@ class Reports:
 
 
 def kept(config: Config, history: list[tuple[int, dict[str, float]]]) -> dict[str, float]:
-    """The metrics of the weights that training ended with: of the best epoch where checkpoints are kept."""
+    """The metrics of the weights that training ended with: those of the best step, where that is gone back to."""
     latest: dict[str, float] = {}
     for _, values in history:
         latest |= values
-    monitor = config.callbacks.early_stopping.monitor
-    if config.task == "tabular" or not config.callbacks.checkpoint or monitor not in latest:
+    monitor = _judge(config, latest)
+    if not monitor:
         return latest
     sign = -1 if monitor.endswith("accuracy") else 1
     return {
         **latest,
         **min((values for _, values in history if monitor in values), key=lambda each: sign * each[monitor]),
     }
+
+
+def _judge(config: Config, latest: Mapping[str, float]) -> str:
+    """The metric that chose the weights; none where the last ones were kept."""
+    monitor: str = config.callbacks.early_stopping.monitor if config.callbacks.checkpoint else ""
+    if config.task == "tabular":  # a booster is cut after its best tree
+        cut = config.model.kind == "xgboost" and config.model.params["patience"]
+        monitor = ("val_rmse" if "val_rmse" in latest else "val_loss") if cut else ""
+    return monitor if monitor in latest else ""
 
 
 class Bench:

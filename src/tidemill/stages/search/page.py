@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _MOST_ROWS = 200
 _INK = "#5d6b68"
+_COLOURS = ["#2f8f86", "#c98a2b", "#c2453d", "#6b7fb3", "#8a6d9e", "#7d8f3a", "#4fb3a9", "#a0764f"]
 _STYLE = """
 :root{--bg:#f7f8f7;--card:#fff;--ink:#17211f;--soft:#5d6b68;--line:#dfe5e2;--tide:#0b6e69;--coral:#c2453d;
 --wash:#e6f2f0}
@@ -50,9 +51,8 @@ def render(study: optuna.Study, rows: list[Row], metrics: list[str]) -> str:
     """The page of `study`, whose trials are `rows`."""
     from plotly.offline import get_plotlyjs
 
-    figures = [
-        f"<section><h2>{escape(title)}</h2>{_div(figure)}</section>" for title, figure in _figures(study, metrics)
-    ]
+    drawn = _figures(_renamed(study), metrics)
+    figures = [f"<section><h2>{escape(title)}</h2>{_div(figure)}</section>" for title, figure in drawn]
     code = f"<script>{get_plotlyjs()}</script>" if figures else ""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -62,6 +62,26 @@ def render(study: optuna.Study, rows: list[Row], metrics: list[str]) -> str:
         f"<main>{''.join(figures)}{_table(study, rows, metrics)}</main><script>{_FIT if figures else ''}</script>"
         "</body></html>\n"
     )
+
+
+def _renamed(study: optuna.Study) -> optuna.Study:
+    """The same trials under the settings' last words, where these are clear, so that they fit on axes."""
+    trials = study.get_trials(deepcopy=True)
+    names = short([name for trial in trials for name in trial.params])
+    copy = optuna.create_study(directions=study.directions)
+    for trial in trials:
+        if trial.state.is_finished():
+            trial.distributions = {names[name]: each for name, each in trial.distributions.items()}
+            trial.params = {names[name]: value for name, value in trial.params.items()}
+            copy.add_trial(trial)
+    return copy
+
+
+def short(names: Iterable[str]) -> dict[str, str]:
+    """Each dotted name with its last word, or itself where that word is another's, too."""
+    known = list(dict.fromkeys(names))
+    last = [name.rpartition(".")[2] for name in known]
+    return {name: word if last.count(word) == 1 else name for name, word in zip(known, last, strict=True)}
 
 
 def _pills(rows: list[Row]) -> str:
@@ -119,16 +139,18 @@ def _div(figure: go.Figure) -> str:
         title=None, template="none", font={"family": "system-ui, sans-serif", "color": _INK, "size": 12},
         margin={"l": 64, "r": 32, "t": 28, "b": 72}, paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)",
     )  # fmt: skip
+    figure.update_layout(width=None, colorway=_COLOURS)
     figure.update_xaxes(gridcolor="rgba(120,140,135,.2)", zeroline=False, automargin=True)
     figure.update_yaxes(gridcolor="rgba(120,140,135,.2)", zeroline=False, automargin=True)
-    html = figure.to_html(full_html=False, include_plotlyjs=False, config={"displaylogo": False, "responsive": True})
+    html = figure.to_html(full_html=False, include_plotlyjs=False, config={"displayModeBar": False, "responsive": True})
     return str(html).replace("</script><", "</script>\n<")
 
 
 def _table(study: optuna.Study, rows: list[Row], metrics: list[str]) -> str:
     names = list(dict.fromkeys(name for row in rows for name in row.settings))
     shown = ranked(rows, maximize=study.directions[0].name == "MAXIMIZE")[:_MOST_ROWS]
-    head = "".join(f"<th>{escape(name)}</th>" for name in ("trial", *metrics, *names, "seconds"))
+    words = short(names)
+    head = "".join(f"<th>{escape(name)}</th>" for name in ("trial", *metrics, *(words[name] for name in names), "s"))
     best = {trial.number for trial in study.best_trials} if any(row.state == "complete" for row in rows) else set()
     body = "".join(_line(row, names, len(metrics), best=row.number in best) for row in shown)
     more = f"<p>the first {_MOST_ROWS} of {len(rows)}; all are in trials.csv</p>" if len(rows) > _MOST_ROWS else ""
