@@ -55,13 +55,14 @@ def layers(graph: Graph, inputs: Sequence[Tensor]) -> list[Layer]:
         shapes[module] = " x ".join(map(str, found.shape[1:])) if isinstance(found, Tensor) else ""
 
     hooks = [module.register_forward_hook(note) for module in shown]
-    training = graph.training
+    modes = [(module, module.training) for module in graph.modules()]  # frozen parts have another than the rest
     try:
         graph.eval()
         with torch.inference_mode():
             graph.logits(*inputs)
     finally:
-        graph.train(training)
+        for module, training in modes:
+            module.training = training
         for hook in hooks:
             hook.remove()
     return [
