@@ -38,6 +38,21 @@ class StopTraining(Exception):
     """Raised by `Reporter.metrics`: this training shall end here, unfinished. A family lets it through, cleaned up."""
 
 
+class Times(NamedTuple):
+    """Seconds that `steps` training steps on `rows` rows took, by what they went into.
+
+    `data`: waiting for the batch; `transfer`: its copy to the device; `compute`: forward, backward and optimizer;
+    `logging`: telling trackers, as over whole epochs.
+    """
+
+    steps: int
+    rows: int
+    data: float
+    transfer: float
+    compute: float
+    logging: float
+
+
 class Reporter(Protocol):
     """Hears of progress; the terminal, the plain log and the tracker are reporters.
 

@@ -70,6 +70,11 @@ class Source(ABC):
         self.device = torch.device("cpu")
         self._epoch = self._step = 0
 
+    @property
+    def ready(self) -> int:
+        """Batches that may lie ready, made before they are asked for."""
+        return 0
+
     @abstractmethod
     def __len__(self) -> int: ...
 

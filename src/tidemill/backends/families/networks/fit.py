@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 
 from tidemill.backends.families.networks.checkpoints import FOLDER, Checkpoints
+from tidemill.backends.families.networks.clock import Clock
 from tidemill.backends.families.networks.modes import deterministic, fabric_for, quiet
 from tidemill.backends.families.networks.training import Training
 from tidemill.backends.families.networks.watch import copied
@@ -55,6 +56,7 @@ def fit(graph: Graph, config: Config, splits: Splits, report: Reporter, workdir:
     GateError when the loss is no number any more, StateError for a checkpoint that does not fit.
     """
     fabric = fabric_for(config.trainer)
+    splits = report.watched(splits) if isinstance(report, Clock) else splits
     with quiet(), deterministic(config.trainer.deterministic):
         training = Training(graph, config, splits, fabric, report, workdir)
         training.run()

@@ -86,6 +86,11 @@ class StreamedPictures(Source):
             self._wanted[chosen.numpy()] = True
         self._window = max(1, window // int(np.prod(decoding.shape)))
 
+    @property
+    def ready(self) -> int:
+        """Two windows of them."""
+        return 2 * self._window // self.size + 1
+
     def __len__(self) -> int:
         full, rest = divmod(int(self._wanted.sum()), self.size)
         return max(1, full + (rest > 1 or (rest == 1 and not self._shuffle)))
