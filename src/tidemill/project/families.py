@@ -20,7 +20,7 @@ def family_of(task: Task, root: Path = Path()) -> ModelFamily:
         case "text":
             from tidemill.backends.families.text import TextFamily
 
-            return TextFamily()
+            return TextFamily(root)
         case "tabular":
             from tidemill.backends.families.tabular import TabularFamily
 

@@ -1,39 +1,48 @@
-"""A BERT-like encoder (Devlin et al., 2018) with a mean over its tokens, on transformers' implementation."""
+"""A BERT-like encoder (Devlin et al., 2018) its tokens pooled, on transformers' implementation."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import nn
 
+from tidemill.backends.families.models.pretrained import again, load_pretrained
 from tidemill.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
     from tidemill.config.architectures import Bert
 
 ENCODERS = ("bert", "distilbert", "roberta", "electra", "mpnet")
 """Encoders that take token ids and a mask and nothing else; a pretrained one must be of these kinds."""
+_SHIFTED = ("roberta", "mpnet")
+"""They number their places from behind the padding token's own number."""
 
 
 class BertNetwork(nn.Module):
-    """Encoder, mean over the tokens that are not padding, linear head."""
+    """Encoder, mean over the tokens that are not padding or the state of the first, linear head."""
 
-    def __init__(self, encoder: nn.Module, *, hidden: int, dropout: float, classes: int) -> None:
+    def __init__(self, encoder: nn.Module, *, hidden: int, dropout: float, classes: int, pooling: str = "mean") -> None:
         super().__init__()
         self.encoder = encoder
+        self.mean = pooling == "mean"
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(hidden, classes)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
         """int64 [N, L] each, to logits [N, classes] and embedding float32 [N, hidden]."""
         states = self.encoder(input_ids=input_ids, attention_mask=attention_mask)[0]
-        weights = attention_mask.unsqueeze(-1).to(states.dtype)
-        embedding = (states * weights).sum(1) / weights.sum(1).clamp(min=1.0)
+        embedding = _mean(states, attention_mask) if self.mean else states[:, 0]
         return self.head(self.dropout(embedding)), embedding
+
+
+def _mean(states: Tensor, attention_mask: Tensor) -> Tensor:
+    weights = attention_mask.unsqueeze(-1).to(states.dtype)
+    return (states * weights).sum(1) / weights.sum(1).clamp(min=1.0)
 
 
 def fresh_encoder(params: Bert, *, vocabulary: int, pad_id: int) -> nn.Module:
@@ -59,51 +68,25 @@ def fresh_encoder(params: Bert, *, vocabulary: int, pad_id: int) -> nn.Module:
     return _without_pooler(BertModel(config))
 
 
-def pretrained_encoder(where: str, *, local: bool) -> nn.Module:
-    """The encoder at a path, or on the hub when not `local`: safetensors only, never code that came with it."""
-    from transformers import AutoConfig, AutoModel
-
-    if local and not (Path(where) / "model.safetensors").is_file():
-        raise ConfigError(
-            f"model.params.pretrained: {where} holds no model.safetensors",
-            "name a folder with config.json, model.safetensors and tokenizer.json, or hub:NAME",
-        )
-    try:
-        config = AutoConfig.from_pretrained(where, local_files_only=local, trust_remote_code=False)
-        if config.model_type not in ENCODERS:
-            raise ConfigError(
-                f"model.params.pretrained: {where} is a {config.model_type}, not an encoder for sentences",
-                f"encoders that are known: {', '.join(ENCODERS)}",
-            )
-        encoder: nn.Module = AutoModel.from_pretrained(
-            where, config=config, local_files_only=local, use_safetensors=True, trust_remote_code=False,
-            dtype=torch.float32,
-        )  # fmt: skip
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise ConfigError(f"model.params.pretrained: {where} cannot be loaded: {first}", "check the name") from None
-    return _without_pooler(encoder)
+def pretrained_encoder(given: str, root: Path) -> nn.Module:
+    """The encoder that `model.params.pretrained` names: a folder below `root`, or on the hub."""
+    return _without_pooler(load_pretrained(given, ENCODERS, "an encoder for sentences", root))
 
 
-def encoder_from(plain: dict[str, Any]) -> nn.Module:
-    """An encoder of the shape that `encoder_plain` described; its weights are random."""
-    from transformers import AutoConfig, AutoModel
+def encoder_again(plain: Mapping[str, Any]) -> nn.Module:
+    """An encoder of the shape that `plain_config` described; its weights are random."""
+    return _without_pooler(again(plain, ENCODERS))
 
-    kind = plain.pop("model_type")
-    if kind not in ENCODERS:
-        raise ConfigError(f"no encoder {kind!r}", f"encoders that are known: {', '.join(ENCODERS)}")
-    encoder: nn.Module = AutoModel.from_config(AutoConfig.for_model(kind, **plain))  # type: ignore[no-untyped-call]  # transformers' own
-    return _without_pooler(encoder)
+
+def positions(encoder: nn.Module) -> int:
+    """The tokens that an encoder can tell apart by their place."""
+    config: Any = encoder.config
+    most = int(config.max_position_embeddings)
+    return most - config.pad_token_id - 1 if config.model_type in _SHIFTED else most
 
 
 def _without_pooler(encoder: nn.Module) -> nn.Module:
-    """The mean over the tokens takes the place of the layer over the first one."""
+    """The pooling here takes the place of the layer over the first token."""
     if getattr(encoder, "pooler", None) is not None:
         encoder.register_module("pooler", None)
     return encoder
-
-
-def encoder_plain(encoder: nn.Module) -> dict[str, Any]:
-    """The shape of an encoder as plain values."""
-    plain: dict[str, Any] = encoder.config.to_dict()  # type: ignore[union-attr,operator]  # transformers' own
-    return plain
