@@ -13,7 +13,9 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from tests.serve.bundles import tabular_bundle
 from tests.tracking.proxy import Fault, proxied
+from tidemill.backends.registries.mlflow import MlflowRegistry
 from tidemill.backends.trackers.mlflow import MlflowTracker
 from tidemill.project.database import ensure_database
 from tidemill.project.layout import Layout
@@ -94,3 +96,23 @@ def test_artefacts_arrive_whole(kinds: tuple[Fault, ...], weather: Weather, tmp_
         path.name: path.read_bytes() for path in given.iterdir()
     }
     assert not list(layout.spool.iterdir())
+
+
+def test_a_version_is_made_when_its_bundle_is_whole(weather: Weather, tmp_path: Path) -> None:
+    layout = Layout(tmp_path / "project")
+    uri = ensure_database(layout)
+    tracker = MlflowTracker(uri, experiment="stored", artifacts=f"s3://{BUCKET}/runs", spool=layout.spool)
+    bundle = tabular_bundle(tmp_path / "bundle")
+    run = tracker.start("one", {}, {})
+    tracker.settle(run)
+    registry = MlflowRegistry(uri)
+    busy: list[Fault] = ["503"]
+    weather.faults = [*busy * 7, "reset", "lost"]
+    version = registry.register("sizes", bundle, run, {})
+    assert not weather.faults
+    assert [each.number for each in registry.versions("sizes")] == [version] == [1]
+    fetched = registry.bundle(registry.versions("sizes")[0], tmp_path / "fetched")
+    assert {path.name: path.read_bytes() for path in fetched.iterdir() if path.is_file()} == {
+        path.name: path.read_bytes() for path in bundle.iterdir() if path.is_file()
+    }
+    tracker.finish(run, "finished")

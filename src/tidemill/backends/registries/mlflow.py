@@ -10,6 +10,7 @@ import json
 import platform
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,6 +37,7 @@ T = TypeVar("T")
 BUNDLE_TAG = "tidemill.bundle"
 FOLDER = "model"
 _DATA = "bundle"
+_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds between attempts to store a bundle
 
 
 class MlflowRegistry:
@@ -111,8 +113,27 @@ class MlflowRegistry:
         with tempfile.TemporaryDirectory() as folder:
             for file, content in _description(bundle, run).items():
                 (Path(folder) / file).write_text(content, encoding="utf-8")
-            self._client.log_artifacts(run, str(bundle), f"{FOLDER}/{_DATA}")
-            self._client.log_artifacts(run, folder, FOLDER)
+            _again_and_again(lambda: self._client.log_artifacts(run, str(bundle), f"{FOLDER}/{_DATA}"))
+            _again_and_again(lambda: self._client.log_artifacts(run, folder, FOLDER))
+
+
+def _again_and_again(put: Callable[[], object]) -> None:
+    """Store artefacts, again after a failure: a store that is busy or cut off is back within seconds, most times.
+
+    The version is made when all of them are there, so that none has half a bundle. Raises StorageError.
+    """
+    for pause in (*_PAUSES, None):
+        try:
+            put()
+        except Exception as error:  # of MLflow, requests, botocore or the file system: each has a tree of its own
+            if pause is None:
+                first = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+                raise StorageError(
+                    f"the bundle cannot be stored: {first}", "check the artefact store, then:  tidemill train --resume"
+                ) from error
+            time.sleep(pause)
+        else:
+            return
 
 
 def _description(bundle: Path, run: str) -> dict[str, str]:
