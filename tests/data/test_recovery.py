@@ -11,6 +11,7 @@ import pytest
 from tidemill.backends.versions import _intent
 from tidemill.backends.versions._git import Git
 from tidemill.backends.versions.dvc import DvcStore
+from tidemill.dataset.read import open_dataset
 from tidemill.project import data
 from tidemill.project.layout import Layout
 
@@ -75,7 +76,7 @@ def test_the_next_command_sees_old_or_new_and_repeats(
     assert git(layout, "status", "--short") == ""
     assert (git(layout, "rev-parse", "HEAD") == before) is not new
     if not first:
-        assert data.open_version(layout, "things").root == layout.data / "things"
+        assert open_dataset(layout.data / "things", verify=True).version == data.open_version(layout, "things").version
         assert data.open_version(layout, "things").version.version == numbers[-1]
 
     version = data.add(layout, file, name=name)

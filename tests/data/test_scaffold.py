@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from tidemill.config.compose import compose
+from tidemill.dataset.read import open_dataset
 from tidemill.domain.dataset import Kind, Task
 from tidemill.errors import InputError
 from tidemill.project import data, samples, scaffold
@@ -38,7 +39,7 @@ def test_a_project_is_whole(tmp_path: Path, task: Task, sample: str, kind: Kind,
     assert git(layout, "status", "--short") == ""
     assert git(layout, "rev-parse", "--abbrev-ref", "HEAD") == "main"
     assert os.listdir(tmp_path) == ["mill"]
-    assert data.open_version(layout, "mill").root == layout.data / "mill"
+    assert open_dataset(layout.data / "mill", verify=True).version == data.open_version(layout, "mill").version
     assert layout.state.stat().st_mode & 0o022 == 0
     composed = compose(layout.conf, [], name="mill", task=task)
     assert composed.data.name == "mill"

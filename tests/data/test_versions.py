@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tidemill.dataset.read import open_dataset
 from tidemill.domain.dataset import DatasetVersion
 from tidemill.errors import BusyError, DataError, NotFoundError, StateError, StorageError
 from tidemill.project import data
@@ -49,7 +50,7 @@ def test_a_version_is_a_commit_with_a_tag(layout: Layout, csv: Callable[[int], P
     assert git(layout, "status", "--short") == ""
     assert json.loads(git(layout, "show", f"{version.tag}:data/things.json"))["digest"] == version.digest
     assert data.versions(layout) == [version]
-    assert data.open_version(layout, "things").root == layout.data / "things"
+    assert open_dataset(layout.data / "things", verify=True).version == data.open_version(layout, "things").version
 
 
 def test_numbers_count_up_and_equal_content_makes_no_version(layout: Layout, csv: Callable[[int], Path]) -> None:
@@ -236,6 +237,18 @@ def test_a_damaged_working_folder_is_not_used(layout: Layout, csv: Callable[[int
     assert opened.table("val").num_rows == version.split("val").rows
 
 
+def test_who_reads_a_version_keeps_it_while_another_is_added(layout: Layout, csv: Callable[[int], Path]) -> None:
+    first = add(layout, csv(0)).version
+    reading = data.open_version(layout, "things")
+    batches = reading.batches("train", rows=1)
+    next(batches)
+    add(layout, csv(1000))
+    assert 1 + sum(batch.num_rows for batch in batches) == first.split("train").rows
+    assert reading.table("test").num_rows == first.split("test").rows
+    shard = first.split("train").shards[0].path
+    assert not (layout.data / "things" / shard).exists()
+
+
 def test_names_that_do_not_exist_list_the_nearest(layout: Layout, csv: Callable[[int], Path]) -> None:
     with pytest.raises(NotFoundError, match="no data sets yet"):
         data.open_version(layout, "things")
@@ -263,7 +276,7 @@ def test_a_remote_holds_every_version_for_plain_dvc_and_for_us(
     git(layout, "clone", "-q", str(layout.root), str(tmp_path / "plain"))
     plain = Layout(tmp_path / "plain")
     _dvc(plain, "pull", "-q")
-    assert data.open_version(plain, "things").root == plain.data / "things"
+    assert open_dataset(plain.data / "things", verify=True).version == data.open_version(plain, "things").version
 
     git(layout, "clone", "-q", str(layout.root), str(tmp_path / "ours"))
     ours = Layout(tmp_path / "ours")
@@ -273,9 +286,10 @@ def test_a_remote_holds_every_version_for_plain_dvc_and_for_us(
         assert data.open_version(ours, "things", version.version).version == version
     git(ours, "checkout", "-q", first.tag)
     _dvc(ours, "checkout", "-q")
-    assert data.open_version(ours, "things", "1.0.0").root == ours.data / "things"
+    assert open_dataset(ours.data / "things", verify=True).version == first
 
     shutil.rmtree(ours.root / ".dvc" / "cache")
+    shutil.rmtree(ours.datasets)
     shutil.rmtree(tmp_path / "remote")
     with pytest.raises(StateError, match="not on this machine"):
         data.open_version(ours, "things", "1.1.0")

@@ -8,22 +8,15 @@ from typing import NamedTuple
 from tidemill.dataset.packing import pack_onto
 from tidemill.dataset.picture_folder import read_folder
 from tidemill.dataset.read import PackedDataset
+from tidemill.dataset.reading import Reading
 from tidemill.dataset.rows import read_rows
 from tidemill.dataset.sentences import read_sentences
 from tidemill.dataset.source import Note, Pictures, Progress, Source
 from tidemill.dataset.tables import SUFFIXES, read_tables
-from tidemill.domain.dataset import DatasetVersion, Kind, Task
+from tidemill.domain.dataset import DatasetVersion, Task
 from tidemill.errors import DataError
 
-
-class Reading(NamedTuple):
-    """How a table is to be read; what is not said is guessed from the columns' names."""
-
-    target: str | None = None
-    text: str | None = None
-    kind: Kind | None = None
-    header: bool = True
-    as_text: frozenset[str] = frozenset()
+__all__ = ["Ingested", "Reading", "ingest"]
 
 
 class Ingested(NamedTuple):

@@ -67,9 +67,9 @@ def is_cached(repo: Repo, pointer: bytes) -> bool:
     return files is not None and all(repo.cache.local.exists(digest) for digest in files.values())
 
 
-def copy_out(repo: Repo, pointer: bytes, into: Path) -> bool:
+def copy_out(repo: Repo, pointer: bytes, into: Path, *, remote: bool = True) -> bool:
     """Copy the folder that `pointer` means from DVC's cache, or through it the remote; False where neither has it."""
-    if not is_cached(repo, pointer) and repo.config["core"].get("remote") and (address := _address(pointer)):
+    if remote and not is_cached(repo, pointer) and repo.config["core"].get("remote") and (address := _address(pointer)):
         repo.cloud.pull([address])
     files = _files(repo, pointer)
     if files is None or not is_cached(repo, pointer):

@@ -6,6 +6,8 @@ Everything is as plain DVC expects it: `dvc pull`, and `git checkout TAG && dvc 
 from __future__ import annotations
 
 import os
+import shutil
+import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -15,7 +17,8 @@ from typing import TYPE_CHECKING
 from tidemill.backends.versions._git import Git
 from tidemill.backends.versions._intent import Intent, Journal
 from tidemill.backends.versions._repository import clear_rwlock, copy_out, is_cached, open_repository, site_cache
-from tidemill.dataset.read import RECORD, open_dataset, parse_record
+from tidemill.dataset.packing import link_or_copy
+from tidemill.dataset.read import RECORD, PackedDataset, open_dataset, parse_record
 from tidemill.dataset.write import record_bytes
 from tidemill.domain.dataset import DatasetVersion, Version
 from tidemill.errors import DataError, NotFoundError, StateError, StorageError, nearest
@@ -93,16 +96,28 @@ class DvcStore:
         return sorted(ours, key=lambda version: (version.name, Version.parse(version.version)))
 
     def checkout(self, name: str, version: str) -> Path:
-        """The folder of a version, its digests verified: the working folder, or a copy from DVC's cache or remote.
+        """A folder of the version that no later version and nobody else replaces, its digests verified.
 
-        Raises NotFoundError for a version that does not exist, StateError when its data is not on this machine.
+        Its files are further names of those in the working folder, or copies from DVC's cache or remote. Raises
+        NotFoundError for a version that does not exist, StateError when its data is not on this machine.
         """
         record = self._find(name, version)
-        for folder in (self.data / name, self.checkouts / record.tag):
-            with suppress(DataError):
-                if open_dataset(folder, verify=True).version == record:
-                    return folder
+        folder = self.checkouts / record.tag
+        with suppress(DataError):
+            if open_dataset(folder, verify=True).version == record:
+                return folder
         return self._fetch(record)
+
+    def local(self, version: DatasetVersion) -> PackedDataset | None:
+        """The version, where this machine has it; not verified. None where it would have to be downloaded."""
+        for folder in (self.data / version.name, self.checkouts / version.tag):
+            with suppress(DataError):
+                found = open_dataset(folder)
+                if found.version == version:
+                    return found
+        with suppress(DataError, StateError, StorageError):
+            return open_dataset(self._fetch(version, remote=False))
+        return None
 
     def push(self) -> int:
         """Upload what the remote lacks of any version; the number of files. Raises StateError without a remote."""
@@ -221,22 +236,39 @@ class DvcStore:
             return record.tag == intent.tag and record.digest == intent.digest
         return False
 
-    def _fetch(self, record: DatasetVersion) -> Path:
+    def _fetch(self, record: DatasetVersion, *, remote: bool = True) -> Path:
         final = self.checkouts / record.tag
         with locked(self.state / "locks" / f"checkout-{record.tag}", what=record.tag, timeout=600):
             with suppress(DataError):
                 if open_dataset(final, verify=True).version == record:
                     return final
+            staging = self.state / "staging"
             if final.exists():
-                os.rename(final, self.state / "staging" / f"{os.getpid()}-{record.tag}")
-            with staged_directory(final, staging=self.state / "staging") as beside:
-                self._download(record, beside)
-                open_dataset(beside, verify=True)
+                staging.mkdir(exist_ok=True)
+                os.rename(final, staging / f"{os.getpid()}-{record.tag}-{uuid.uuid4().hex}")
+            with staged_directory(final, staging=staging) as beside:
+                if not self._link(record, beside):
+                    self._download(record, beside, remote=remote)
+                    open_dataset(beside, verify=True)
         return final
 
-    def _download(self, record: DatasetVersion, into: Path) -> None:
+    def _link(self, record: DatasetVersion, into: Path) -> bool:
+        """Give the files of the working folder, if it has the version, further names in `into`."""
+        working = self.data / record.name
+        try:
+            if open_dataset(working).version == record:
+                for path in [RECORD, *(shard.path for split in record.splits for shard in split.shards)]:
+                    (into / path).parent.mkdir(exist_ok=True)
+                    link_or_copy(working / path, into / path)
+                return open_dataset(into, verify=True).version == record
+        except (DataError, OSError):  # altered, or replaced by another version just now
+            for entry in into.iterdir():
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        return False
+
+    def _download(self, record: DatasetVersion, into: Path, *, remote: bool) -> None:
         with self._repo("reading its cache") as repo:
-            if not copy_out(repo, self._pointers([record])[0], into):
+            if not copy_out(repo, self._pointers([record])[0], into, remote=remote):
                 raise StateError(f"the data of {record.tag} is not on this machine", "get it:  tidemill data pull")
 
     def _pointers(self, versions: Sequence[DatasetVersion]) -> list[bytes]:

@@ -1,30 +1,27 @@
-"""Data versions of a project: add, list, compare, push, pull, open."""
+"""Adding data to a project: checked, packed onto the version before, and made a version."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import uuid
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tidemill.domain.dataset import DatasetVersion, Kind, Task, Version, is_name
-from tidemill.errors import DataError, InputError, NotFoundError, StateError, nearest
-from tidemill.files import staged_directory
+from tidemill.domain.digest import Digest
+from tidemill.errors import DataError, StateError
+from tidemill.project.data.choices import new_choice
+from tidemill.project.data.seen import Seen
+from tidemill.project.data.versions import store
 from tidemill.project.layout import Layout, read_marker
 
 if TYPE_CHECKING:
-    from tidemill.backends.versions.dvc import DvcStore
-    from tidemill.dataset.diff import DatasetDiff
-    from tidemill.dataset.read import PackedDataset
-    from tidemill.dataset.source import Note, Pictures, Progress
-    from tidemill.stages.ingest import Reading
+    from tidemill.dataset.reading import Reading
+    from tidemill.dataset.source import Note, Progress
 
 FIRST = Version(1, 0, 0)
-_LARGEST_SIDE = 224
 
 
 class Added(NamedTuple):
@@ -32,75 +29,6 @@ class Added(NamedTuple):
 
     version: DatasetVersion
     new: bool
-
-
-def store(layout: Layout) -> DvcStore:
-    """Where the project keeps its data versions."""
-    from tidemill.backends.versions.dvc import DvcStore
-
-    return DvcStore(layout.root, layout.data, layout.datasets, layout.state)
-
-
-def versions(layout: Layout, name: str | None = None) -> list[DatasetVersion]:
-    """Every version (of one data set), by name and then by number."""
-    return store(layout).versions(name)
-
-
-def open_version(layout: Layout, name: str, version: str = "latest") -> PackedDataset:
-    """A version, its digests verified. Raises NotFoundError, or StateError when its data is not on this machine."""
-    from tidemill.dataset.read import open_dataset
-
-    return replace(open_dataset(store(layout).checkout(name, version)), cache=layout.cache / "pictures")
-
-
-def push(layout: Layout) -> int:
-    """Upload what DVC's default remote lacks; the number of files. Raises StateError without a remote."""
-    return store(layout).push()
-
-
-def pull(layout: Layout) -> int:
-    """Download what is missing here; the number of files. Raises StateError without a remote."""
-    return store(layout).pull()
-
-
-def diff(layout: Layout, a: str, b: str) -> DatasetDiff:
-    """What changed from version `a` to `b`, which are given as `find` takes them."""
-    from tidemill.dataset.diff import compare
-
-    first, second = (find(layout, text) for text in (a, b))
-    return compare(open_version(layout, first.name, first.version), open_version(layout, second.name, second.version))
-
-
-def export(layout: Layout, text: str, out: Path) -> int:
-    """Write the version that `text` means into the new folder `out`; the number of files. Raises InputError."""
-    from tidemill.dataset.export import export as write_out
-
-    found = find(layout, text)
-    if os.path.lexists(out):
-        raise InputError(f"{out} exists already", "name a folder that does not")
-    source = open_version(layout, found.name, found.version)
-    if not out.parent.is_dir():
-        raise InputError(f"{out.parent} is no folder to write into", "make it first")
-    beside = out.parent / f".{out.name}.{os.getpid()}.tmp"
-    try:
-        with staged_directory(out, staging=beside) as folder:
-            return write_out(source, folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-
-
-def find(layout: Layout, text: str) -> DatasetVersion:
-    """The version that `text` means: NAME-vX.Y.Z, X.Y.Z, NAME (its latest) or latest. Raises NotFoundError."""
-    known = versions(layout)
-    default = read_marker(layout).name
-    exact = [each for each in known if text in (each.tag, *([each.version] if each.name == default else []))]
-    newest = [each for each in known if each.name == (default if text == "latest" else text)]
-    found = exact or newest
-    if not found:
-        raise NotFoundError(
-            f"there is no data version {text!r}", nearest(text, [each.tag for each in known], kind="data versions")
-        )
-    return found[-1]
 
 
 def add(
@@ -114,7 +42,7 @@ def add(
     kind: Kind | None = None,
 ) -> DatasetVersion:
     """Check and pack the data at `path`, and make it a version. Says nothing; `add_version` has all there is to say."""
-    from tidemill.stages.ingest import Reading
+    from tidemill.dataset.reading import Reading
 
     reading = Reading(target=target, text=text, kind=kind)
     return add_version(
@@ -134,6 +62,10 @@ def add_version(
     keep = store(layout)
     known = keep.versions(name)
     _check_task(known, task)
+    seen = Seen(layout.cache / "data" / "seen", path, [name, task, repr(reading)])
+    digest = seen.digest()
+    if digest is not None and (same := _same(known, digest, wanted, note)) is not None:
+        return Added(same, False)
     number = wanted or (Version.parse(known[-1].version).next_minor() if known else FIRST)
     staged = layout.staging / f"{os.getpid()}-{uuid.uuid4().hex}"
     staged.mkdir(parents=True)
@@ -143,12 +75,14 @@ def add_version(
         packed, pictures = ingest(
             path, staged, name=name, version=str(number), task=task, reading=reading,
             previous=_model_of(known, number), note=note, progress=progress,
+            base=keep.local(known[-1]) if known else None, cache=layout.cache / "data",
         )  # fmt: skip
-        same = _same(known, packed, wanted, note)
+        same = _same(known, packed.digest, wanted, note)
         if same is None:
             _refuse_taken(known, packed)
-            keep.save(packed, staged, also=_choice(layout, name, pictures))
+            keep.save(packed, staged, also=new_choice(layout, name, pictures))
             _mention_lower(known, number, note)
+        seen.keep(packed.digest)
         return Added(same or packed, same is None)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
@@ -188,13 +122,11 @@ def _model_of(known: Sequence[DatasetVersion], number: Version) -> DatasetVersio
     return known[-1]
 
 
-def _same(
-    known: Sequence[DatasetVersion], packed: DatasetVersion, wanted: Version | None, note: Note
-) -> DatasetVersion | None:
+def _same(known: Sequence[DatasetVersion], digest: Digest, wanted: Version | None, note: Note) -> DatasetVersion | None:
     """The version that has this content already, unless another number was asked for."""
-    equal = [each for each in known if each.digest == packed.digest]
+    equal = [each for each in known if each.digest == digest]
     if wanted is not None:
-        equal = [each for each in equal if each.version == packed.version]
+        equal = [each for each in equal if each.version == str(wanted)]
     if not equal:
         return None
     if equal[-1] == known[-1] or wanted is not None:
@@ -215,36 +147,3 @@ def _refuse_taken(known: Sequence[DatasetVersion], packed: DatasetVersion) -> No
 def _mention_lower(known: Sequence[DatasetVersion], number: Version, note: Note) -> None:
     if known and number < Version.parse(known[-1].version):
         note(f"{number} is lower than {known[-1].version}, which stays the latest")
-
-
-def _choice(layout: Layout, name: str, pictures: Pictures | None) -> dict[Path, bytes]:
-    """The configuration's choice `data=NAME`, conf/data/NAME.yaml, unless the project has it.
-
-    Pictures are read at their median size, 224 pixels at most.
-    """
-    file = layout.conf / "data" / f"{name}.yaml"
-    if file.exists():
-        return {}
-    lines = [f"# Chosen with  tidemill train data={name}", f"name: {json.dumps(name)}", "version: latest"]
-    if pictures is not None:
-        scale = min(1.0, _LARGEST_SIDE / max(pictures.height, pictures.width))
-        lines += [
-            "image:",
-            f"  height: {max(1, round(pictures.height * scale))}",
-            f"  width: {max(1, round(pictures.width * scale))}",
-            f"  mode: {'L' if pictures.grey else 'RGB'}",
-        ]
-    return {file: ("\n".join(lines) + "\n").encode()}
-
-
-def open_for_task(layout: Layout, name: str, version: str, task: Task) -> PackedDataset:
-    """The data version to train or evaluate on. Raises DataError for another task's data, and without a test split."""
-    data = open_version(layout, name, version)
-    if data.version.task != task:
-        raise DataError(
-            f"{data.version.tag} holds {data.version.task} data, and this project's task is {task}",
-            "name another data set:  tidemill train data=NAME;  tidemill data list  shows them",
-        )
-    if not any(split.name == "test" and split.rows for split in data.version.splits):
-        raise DataError(f"{data.version.tag} has no test split to evaluate on", "add a version with more rows")
-    return data

@@ -36,9 +36,9 @@ def command(
     Parquet, CSV or TSV file, or a folder with one for each of train, val and test. Splits that are missing are drawn
     by content, so that a row stays in its split.
     """
+    from tidemill.dataset.reading import Reading
     from tidemill.project import data
     from tidemill.project.layout import find_project
-    from tidemill.stages.ingest import Reading
 
     notes: list[str] = []
     reading = Reading(target, text, cast("Kind | None", kind), not no_header, frozenset(as_text))

@@ -1,0 +1,20 @@
+"""Data versions of a project: add, list, compare, push, pull, open."""
+
+from tidemill.project.data.adding import FIRST, Added, add, add_version
+from tidemill.project.data.versions import diff, export, find, open_for_task, open_version, pull, push, store, versions
+
+__all__ = [
+    "FIRST",
+    "Added",
+    "add",
+    "add_version",
+    "diff",
+    "export",
+    "find",
+    "open_for_task",
+    "open_version",
+    "pull",
+    "push",
+    "store",
+    "versions",
+]

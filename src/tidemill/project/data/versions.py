@@ -1,0 +1,101 @@
+"""The data versions of a project: list, find, open, compare, push, pull, export."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tidemill.domain.dataset import DatasetVersion, Task
+from tidemill.errors import DataError, InputError, NotFoundError, nearest
+from tidemill.files import staged_directory
+from tidemill.project.layout import Layout, read_marker
+
+if TYPE_CHECKING:
+    from tidemill.backends.versions.dvc import DvcStore
+    from tidemill.dataset.diff import DatasetDiff
+    from tidemill.dataset.read import PackedDataset
+
+
+def store(layout: Layout) -> DvcStore:
+    """Where the project keeps its data versions."""
+    from tidemill.backends.versions.dvc import DvcStore
+
+    return DvcStore(layout.root, layout.data, layout.datasets, layout.state)
+
+
+def versions(layout: Layout, name: str | None = None) -> list[DatasetVersion]:
+    """Every version (of one data set), by name and then by number."""
+    return store(layout).versions(name)
+
+
+def open_version(layout: Layout, name: str, version: str = "latest") -> PackedDataset:
+    """A version, its digests verified. Raises NotFoundError, or StateError when its data is not on this machine."""
+    from tidemill.dataset.read import open_dataset
+
+    return replace(open_dataset(store(layout).checkout(name, version)), cache=layout.cache / "pictures")
+
+
+def push(layout: Layout) -> int:
+    """Upload what DVC's default remote lacks; the number of files. Raises StateError without a remote."""
+    return store(layout).push()
+
+
+def pull(layout: Layout) -> int:
+    """Download what is missing here; the number of files. Raises StateError without a remote."""
+    return store(layout).pull()
+
+
+def diff(layout: Layout, a: str, b: str) -> DatasetDiff:
+    """What changed from version `a` to `b`, which are given as `find` takes them."""
+    from tidemill.dataset.diff import compare
+
+    first, second = (find(layout, text) for text in (a, b))
+    return compare(open_version(layout, first.name, first.version), open_version(layout, second.name, second.version))
+
+
+def export(layout: Layout, text: str, out: Path) -> int:
+    """Write the version that `text` means into the new folder `out`; the number of files. Raises InputError."""
+    from tidemill.dataset.export import export as write_out
+
+    found = find(layout, text)
+    if os.path.lexists(out):
+        raise InputError(f"{out} exists already", "name a folder that does not")
+    source = open_version(layout, found.name, found.version)
+    if not out.parent.is_dir():
+        raise InputError(f"{out.parent} is no folder to write into", "make it first")
+    beside = out.parent / f".{out.name}.{os.getpid()}.tmp"
+    try:
+        with staged_directory(out, staging=beside) as folder:
+            return write_out(source, folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def find(layout: Layout, text: str) -> DatasetVersion:
+    """The version that `text` means: NAME-vX.Y.Z, X.Y.Z, NAME (its latest) or latest. Raises NotFoundError."""
+    known = versions(layout)
+    default = read_marker(layout).name
+    exact = [each for each in known if text in (each.tag, *([each.version] if each.name == default else []))]
+    newest = [each for each in known if each.name == (default if text == "latest" else text)]
+    found = exact or newest
+    if not found:
+        raise NotFoundError(
+            f"there is no data version {text!r}", nearest(text, [each.tag for each in known], kind="data versions")
+        )
+    return found[-1]
+
+
+def open_for_task(layout: Layout, name: str, version: str, task: Task) -> PackedDataset:
+    """The data version to train or evaluate on. Raises DataError for another task's data, and without a test split."""
+    data = open_version(layout, name, version)
+    if data.version.task != task:
+        raise DataError(
+            f"{data.version.tag} holds {data.version.task} data, and this project's task is {task}",
+            "name another data set:  tidemill train data=NAME;  tidemill data list  shows them",
+        )
+    if not any(split.name == "test" and split.rows for split in data.version.splits):
+        raise DataError(f"{data.version.tag} has no test split to evaluate on", "add a version with more rows")
+    return data
