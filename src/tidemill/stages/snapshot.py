@@ -6,6 +6,7 @@ import hashlib
 import platform
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -16,11 +17,12 @@ from tidemill.errors import StateError
 _WHOLE = 1_000_000  # bytes: a larger new file is in the difference by its digest alone
 
 
-def code_state(root: Path) -> tuple[Code, bytes]:
+def code_state(root: Path, *, fresh: Callable[[str], bool] = lambda name: True) -> tuple[Code, bytes]:
     """The commit that is checked out, and what differs from it: changes, and new files that git does not ignore.
 
     The difference is a patch for `git apply`; binary and large new files are named with their digest. A detached HEAD
-    is as good as a branch. Raises StateError when `root` is in no git repository, or there is no commit yet.
+    is as good as a branch. Of the new files those count for which `fresh(name)` says so. Raises StateError when `root`
+    is in no git repository, or there is no commit yet.
     """
     inside = _git(root, "rev-parse", "--is-inside-work-tree", check=False)
     if inside.returncode:
@@ -35,8 +37,8 @@ def code_state(root: Path) -> tuple[Code, bytes]:
         raise StateError("the repository has no commit yet", "make one:  git add . && git commit -m start")
     changed = _git(root, "diff", "HEAD", "--binary", "--relative", "--no-ext-diff", "--no-color").stdout
     listed = _git(root, "ls-files", "--others", "--exclude-standard", "-z").stdout
-    fresh = sorted(name for name in listed.decode("utf-8", "surrogateescape").split("\0") if name)
-    difference = changed + b"".join(_as_new(root / name, name) for name in fresh)
+    new = sorted(name for name in listed.decode("utf-8", "surrogateescape").split("\0") if name and fresh(name))
+    difference = changed + b"".join(_as_new(root / name, name) for name in new)
     dirty = Digest.of_bytes(difference) if difference else None
     return Code(head.stdout.decode().strip(), dirty), difference
 

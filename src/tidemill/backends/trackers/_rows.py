@@ -17,13 +17,10 @@ import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from tidemill.backends.trackers._owner import HOST, owner_is_dead, owner_tags
+from tidemill.backends.trackers._owner import owner_is_dead, owner_tags
 from tidemill.errors import NotFoundError, StorageError
-
-if TYPE_CHECKING:
-    from tidemill.ports import Tracker
 
 SCHEMAS = frozenset(("dc11669786a5",))  # of MLflow 3.17
 _STATUS = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
@@ -59,19 +56,14 @@ class RowTracker:
             number, place = self._find_experiment(connection, now)
             self._end_dead(connection, number, now)
             connection.execute(
-                "INSERT INTO runs (run_uuid, name, source_type, source_name, entry_point_name, user_id, status, start_time,"
-                " source_version, lifecycle_stage, artifact_uri, experiment_id)"
+                "INSERT INTO runs (run_uuid, name, source_type, source_name, entry_point_name, user_id, status,"
+                " start_time, source_version, lifecycle_stage, artifact_uri, experiment_id)"
                 " VALUES (?, ?, 'UNKNOWN', '', '', ?, 'RUNNING', ?, '', 'active', ?, ?)",
                 (run, name[:250], user, now, f"{place}/{run}/artifacts", number),
             )
             _tags(connection, run, about)
             _params(connection, run, params)
         return run
-
-    def log(self, run: str, metrics: Mapping[str, float], step: int) -> None:
-        """One transaction."""
-        at = int(time.time() * 1000)
-        self.add(run, metrics=[(key, value, at, step) for key, value in metrics.items()])
 
     def add(
         self, run: str, *, metrics: Iterable[Row] = (), params: Mapping[str, Any] | None = None,
@@ -100,18 +92,6 @@ class RowTracker:
                 "UPDATE runs SET status = ?, end_time = ? WHERE run_uuid = ?",
                 (_STATUS[status], int(time.time() * 1000), run),
             )
-
-    def fetch(self, run: str, folder: str, into: Path) -> Path:
-        """The artefacts under `folder`, copied below `into`."""
-        source, target = self._place(run) / folder, into / folder
-        if not source.exists():
-            raise NotFoundError(f"run {run} has no {folder}", "tidemill ui  shows what there is")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_dir():
-            shutil.copytree(source, target, dirs_exist_ok=True)
-        else:
-            shutil.copy2(source, target)
-        return target
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._database, timeout=_BUSY, isolation_level=None)
@@ -147,8 +127,8 @@ class RowTracker:
 
     def _end_dead(self, connection: sqlite3.Connection, experiment: int, now: int) -> None:
         asked = (
-            "SELECT r.run_uuid, t.key, t.value FROM runs r JOIN tags t ON t.run_uuid = r.run_uuid AND t.key LIKE"
-            f" '{HOST.partition('.')[0]}.%' WHERE r.experiment_id = ? AND r.status = 'RUNNING'"  # noqa: S608 - a constant
+            "SELECT r.run_uuid, t.key, t.value FROM runs r JOIN tags t ON t.run_uuid = r.run_uuid"
+            " WHERE t.key LIKE 'tidemill.%' AND r.experiment_id = ? AND r.status = 'RUNNING'"
         )
         owners: dict[str, dict[str, str]] = {}
         for run, key, value in connection.execute(asked, (experiment,)):
@@ -176,9 +156,9 @@ def _metrics(connection: sqlite3.Connection, run: str, metrics: Iterable[Row]) -
     """Not-a-number and infinity are stored as MLflow stores them."""
     rows = [(run, key[:_LONGEST_KEY], *_stored(value), at, step) for key, value, at, step in metrics]
     columns = "(run_uuid, key, value, is_nan, timestamp, step) VALUES (?, ?, ?, ?, ?, ?)"
-    connection.executemany(f"INSERT OR IGNORE INTO metrics {columns}", rows)  # noqa: S608 - a constant
+    connection.executemany(f"INSERT OR IGNORE INTO metrics {columns}", rows)
     connection.executemany(
-        f"INSERT INTO latest_metrics {columns} ON CONFLICT (key, run_uuid) DO UPDATE SET value = excluded.value,"  # noqa: S608
+        f"INSERT INTO latest_metrics {columns} ON CONFLICT (key, run_uuid) DO UPDATE SET value = excluded.value,"
         " is_nan = excluded.is_nan, timestamp = excluded.timestamp, step = excluded.step"
         " WHERE (excluded.step, excluded.timestamp, excluded.value) > (step, timestamp, value)",
         rows,
@@ -196,7 +176,3 @@ def _user() -> str:
         return getpass.getuser()
     except (KeyError, OSError):
         return str(os.getuid())
-
-
-if TYPE_CHECKING:
-    _fits: type[Tracker] = RowTracker
