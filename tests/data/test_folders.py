@@ -152,7 +152,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "giant": (lambda f: (f / "a" / "giant.png").write_bytes(giant_png()), r"giant\.png is too large"),
     "large": (lambda f: medium_bomb(f / "a" / "large.png"), r"large\.png is too large"),
     "one class": (_only_one_class, "only one class"),
-    "shared": (_share, "two splits share a picture"),
+    "shared": (_share, "pictures are in two splits"),
     "link out": (_link_out, "leaves the folder"),
     "folder link out": (_link_folder_out, "leaves the folder"),
     "broken link": (lambda f: (f / "a" / "l.png").symlink_to(f / "gone"), r"l\.png"),

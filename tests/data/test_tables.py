@@ -11,6 +11,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 
+from tidemill.dataset.checks.finding import Inspection
 from tidemill.dataset.diff import compare
 from tidemill.domain.dataset import Kind
 from tidemill.errors import DataError
@@ -71,9 +72,12 @@ def test_rows_in_two_splits_are_mentioned(tmp_path: Path) -> None:
     folder.mkdir()
     for at, split in enumerate(("train", "val", "test")):
         write_csv(folder / f"{split}.csv", 14 * (at + 1))
-    notes: list[str] = []
-    read(folder, "tabular", notes=notes)
-    assert notes == ["14 of 28 val rows are in train, too", "14 of 42 test rows are in train, too"]
+    inspection = Inspection()
+    read(folder, "tabular", inspection=inspection)
+    (found,) = (each for each in inspection.report().findings if each.check == "equal_rows")
+    assert (
+        found.headline == "14 of 28 val rows (50.0%) are in train, too and 14 of 42 test rows (33.3%) are in train, too"
+    )
 
 
 @pytest.mark.parametrize(
@@ -217,7 +221,7 @@ def _words(text: str) -> str:
 @pytest.mark.parametrize(
     ("change", "headline"),
     [
-        (_other_name, "lacks 'colour' and has 'color' in addition"),
+        (_other_name, "'colour' is missing .it was string.; 'color' is new"),
         (_text_cell, "'size' holds numbers, but row 4 holds 'three'"),
         (_words, "'size' holds numbers in things-v1.0.0, but row 1 holds '0m'"),
     ],

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tidemill.dataset.hashes import HASH, Hashes, counts_in, ranks
-from tidemill.dataset.source import LEFT_OUT, Note
+from tidemill.dataset.hashes import HASH, Hashes, ranks
+from tidemill.dataset.source import LEFT_OUT
 from tidemill.dataset.splits import draw
 from tidemill.domain.dataset import SPLITS
 from tidemill.errors import DataError
@@ -76,19 +76,6 @@ def tell_apart(hashes: NDArray[np.uint8]) -> NDArray[np.uint8]:
         content = hashlib.sha256(hashes[row].tobytes() + int(repetition[row]).to_bytes(8, "little")).digest()
         told[row] = np.frombuffer(content, np.uint8, HASH)
     return told
-
-
-def mention_shared(splits: NDArray[np.uint8], hashes: Hashes, note: Note) -> None:
-    """Say how many rows of val and test are in train too: what they measure was partly learned by heart."""
-    shared: dict[str, int] = {"val": 0, "test": 0}
-    for indices, found in hashes.buckets():
-        place = splits[indices]
-        for split in shared:
-            rows = found[place == SPLITS.index(split)]
-            shared[split] += int((counts_in(rows, found[place == _TRAIN]) > 0).sum())
-    for split, count in shared.items():
-        if count:
-            note(f"{count:,} of {int((splits == SPLITS.index(split)).sum()):,} {split} rows are in train, too")
 
 
 def part(

@@ -60,7 +60,7 @@ class ColumnFacts:
 
         try:
             column.cast(self.wanted)
-        except pa.ArrowInvalid:
+        except pa.ArrowException:
             self.fits = False
             if pa.types.is_string(column.type):
                 self.word = next(

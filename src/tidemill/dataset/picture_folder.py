@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from tidemill.dataset.checks.decodable import check_decodable
+from tidemill.dataset.checks.finding import Inspection
 from tidemill.dataset.folders import Picture, scan
-from tidemill.dataset.picture_files import Read, read_all
+from tidemill.dataset.picture_files import read_all
 from tidemill.dataset.picture_rows import Named, picture_source
 from tidemill.dataset.pictures import Checked
 from tidemill.dataset.remembered import place, recall, remember
@@ -20,11 +22,14 @@ _HELD_BYTES = 256_000_000
 _AT_ONCE = 2_000
 
 
-def read_folder(folder: Path, *, note: Note, progress: Progress, cache: Path | None = None) -> Source:
+def read_folder(
+    folder: Path, *, note: Note, progress: Progress, cache: Path | None = None, inspection: Inspection | None = None
+) -> Source:
     """Check every picture under `folder`; what was checked before is known from `cache`.
 
-    Raises DataError naming the file or folder that cannot be used.
+    What cannot be used is told `inspection`, and left out. Raises DataError naming a folder that cannot be used.
     """
+    inspection = inspection or Inspection()
     looked = time.time_ns()
     root = folder.resolve()
     pictures = scan(folder, note)
@@ -35,10 +40,14 @@ def read_folder(folder: Path, *, note: Note, progress: Progress, cache: Path | N
     found = read_all(paths, keep=held, done=lambda done: progress(len(pictures) - len(new) + done, len(pictures)))
     contents: dict[int, bytes] = {}
     for number, read in zip(new, found, strict=True):
-        known[number] = _usable(read)
+        known[number] = read.checked
         if held:
             contents[number] = read.content
-    checked = [each for each in known if each is not None]
+    tried = [each for each in known if each is not None]
+    usable = check_decodable(tried, inspection)
+    pictures = [pictures[number] for number in usable]
+    contents = {at: contents[number] for at, number in enumerate(usable) if number in contents}
+    checked = [each for each in tried if isinstance(each, Checked)]
     if cache is not None and new:
         stats = np.array([picture.stats for picture in pictures], np.int64)
         remember(place(cache, root), [picture.name for picture in pictures], stats, checked, looked=looked)
@@ -48,21 +57,15 @@ def read_folder(folder: Path, *, note: Note, progress: Progress, cache: Path | N
         for start in range(0, len(numbers), _AT_ONCE):
             yield from _contents(root, pictures, numbers[start : start + _AT_ONCE], contents)
 
-    return picture_source(named, read_contents, note)
+    return picture_source(named, read_contents, inspection)
 
 
-def _known(pictures: Sequence[Picture], file: Path | None) -> list[Checked | None]:
+def _known(pictures: Sequence[Picture], file: Path | None) -> list[Checked | DataError | None]:
     before = recall(file) if file is not None else None
     if before is None:
         return [None] * len(pictures)
     stats = np.array([picture.stats for picture in pictures], np.int64)
-    return before.known([picture.name for picture in pictures], stats)
-
-
-def _usable(read: Read) -> Checked:
-    if isinstance(read.checked, DataError):
-        raise read.checked
-    return read.checked
+    return [*before.known([picture.name for picture in pictures], stats)]
 
 
 def _contents(

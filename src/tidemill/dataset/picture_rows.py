@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from tidemill.dataset.checks.finding import Inspection
+from tidemill.dataset.checks.pictures import check_pictures
 from tidemill.dataset.digest import hash_rows
 from tidemill.dataset.draws import assign_pictures
 from tidemill.dataset.hashes import Hashes
 from tidemill.dataset.pictures import Checked
-from tidemill.dataset.source import LEFT_OUT, Note, Pictures, Source
+from tidemill.dataset.source import LEFT_OUT, Pictures, Source
 from tidemill.domain.dataset import SPLITS, Column
 from tidemill.errors import DataError
 
@@ -67,11 +69,14 @@ class PictureRows:
             yield SPLITS[place], _batch(rest)
 
 
-def picture_source(pictures: Sequence[Named], contents: Contents, note: Note) -> Source:
-    """Pictures that were checked, with their splits. Raises DataError when two splits share one."""
+def picture_source(pictures: Sequence[Named], contents: Contents, inspection: Inspection) -> Source:
+    """Pictures that were checked, with their splits. `inspection` hears of duplicates and small classes."""
     hashes = _hashes(pictures)
     splits = assign_pictures([each.split for each in pictures], [each.checked.digest for each in pictures])
-    _check_apart(pictures, splits, note)
+    check_pictures(
+        [each.name for each in pictures], [each.label for each in pictures], [each.checked for each in pictures],
+        lambda number: next(contents([number])), splits, inspection,
+    )  # fmt: skip
     facts = Pictures(
         round(median(each.checked.height for each in pictures)),
         round(median(each.checked.width for each in pictures)),
@@ -95,27 +100,24 @@ def _hashes(pictures: Sequence[Named]) -> Hashes:
     return hashes
 
 
-def _check_apart(pictures: Sequence[Named], splits: NDArray[np.uint8], note: Note) -> None:
-    """No picture may be in two splits: the test would be about what was learned by heart. Two labels are mentioned."""
-    seen: dict[bytes, int] = {}
-    for i, each in enumerate(pictures):
-        first = seen.setdefault(each.checked.digest, i)
-        if first == i:
-            continue
-        if splits[first] != splits[i]:
-            raise DataError(
-                f"two splits share a picture: {pictures[first].name} and {each.name} are the same file",
-                f"remove it from {SPLITS[splits[first]]} or from {SPLITS[splits[i]]}",
-            )
-        if pictures[first].label != each.label:
-            note(f"{pictures[first].name} and {each.name} are the same picture with two labels")
-
-
 def _batch(rows: Sequence[tuple[str, str, bytes]]) -> pa.RecordBatch:
     import pyarrow as pa
 
     names, labels, contents = zip(*rows, strict=True)
     return pa.record_batch(
-        [pa.array(names, pa.string()), pa.array(labels, pa.string()), pa.array(contents, pa.binary())],
+        [
+            _array(pa.string(), [name.encode() for name in names]),
+            _array(pa.string(), [label.encode() for label in labels]),
+            _array(pa.binary(), contents),
+        ],
         names=[column.name for column in COLUMNS],
     )
+
+
+def _array(kind: pa.DataType, values: Sequence[bytes]) -> pa.Array:
+    """As `pa.array`, which would import pandas to see whether it was given its kind of list."""
+    import pyarrow as pa
+
+    ends = np.zeros(len(values) + 1, np.int32)
+    np.cumsum([len(value) for value in values], out=ends[1:])
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(values))])

@@ -7,7 +7,6 @@ import io
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tidemill.dataset.checks.near import look, small
@@ -63,12 +62,12 @@ def check(content: bytes, name: str) -> Checked:
         raise DataError(f"{name} is truncated or damaged: {error}", "remove it or get it again") from None
 
 
-def read_small(file: Path) -> NDArray[np.uint8] | None:
+def read_small(content: bytes) -> NDArray[np.uint8] | None:
     """A picture that was checked, as `near.small` gives it; None when it cannot be read any more."""
     from PIL import Image
 
     try:
-        with bombs_are_errors(), Image.open(io.BytesIO(file.read_bytes()), formats=PICTURE_FORMATS) as image:
+        with bombs_are_errors(), Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as image:
             return small(image)
     except (OSError, SyntaxError, ValueError, EOFError, ArithmeticError, LookupError):  # changed since it was checked
         return None

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from tidemill.dataset.columns import (
-    TARGETS,
-    check_names,
-    choose,
-    decide_kind,
-    examine,
-    is_number,
-    stream,
-    target_casts,
-    unite,
+from tidemill.dataset.checks.finding import Inspection
+from tidemill.dataset.checks.schema import (
+    Plan,
+    arrow_type,
+    castable,
+    compare_names,
+    compare_types,
+    renamed,
+    report,
 )
-from tidemill.dataset.draws import assign, mention_shared
+from tidemill.dataset.checks.tables import check_table
+from tidemill.dataset.columns import TARGETS, choose, decide_kind, examine, stream, target_casts, unite
+from tidemill.dataset.draws import assign
 from tidemill.dataset.facts import ColumnFacts
 from tidemill.dataset.source import Note, Source
 from tidemill.dataset.table_rows import TableRows, cast_columns, hash_batches
@@ -43,23 +46,30 @@ def read_rows(
     previous: DatasetVersion | None,
     note: Note,
     scratch: Path | None = None,
+    inspection: Inspection | None = None,
 ) -> Source:
-    """The rows of `tables`, read from `path`. With `previous` they must have its columns. Raises DataError."""
-    import pyarrow as pa
+    """The rows of `tables`, read from `path`.
 
+    With `previous` they get its columns, as the policy of `inspection` says; it hears of every difference. Raises
+    DataError for columns that cannot be used.
+    """
+    inspection = inspection or Inspection()
     schema = unite(tables)
-    casts: Casts = {}
-    wanted: dict[str, pa.DataType] = {}
+    plan = None
     if previous is not None:
-        hint = "give it the same columns; other columns are a new major version (--version) or another --name"
-        check_names({c.name for c in previous.columns}, set(schema.names), str(path), previous.tag, hint)
-        target, kind = target or previous.column("target").name, kind or previous.kind
-        schema = pa.schema([schema.field(column.name) for column in previous.columns])
-        wanted = {c.name: kept for c in previous.columns if (kept := _kept_type(c, schema.field(c.name).type))}
-    name = choose(target, TARGETS, schema.names, option="--target", what="is to be predicted")
+        target, kind = target or _target(previous, schema), kind or previous.kind
+        if inspection.policy.schema != "new":
+            plan = compare_names(previous, schema, inspection)
+            tables, schema = _renamed(tables, schema, plan, previous)
+    wanted = _wanted(previous, schema) if previous is not None and plan is not None else {}
     facts = examine(tables, schema, wanted)
-    if previous is not None:
-        casts = {c.name: cast for c in previous.columns if (cast := _cast(facts[c.name], c, previous, path))}
+    if previous is not None and plan is not None:
+        compare_types(previous, facts, inspection, plan)
+        report(plan, previous, path, inspection)
+        if target not in schema.names:
+            inspection.refuse(path)
+    name = choose(target, TARGETS, schema.names, option="--target", what="is to be predicted")
+    casts = plan.casts if plan is not None else {}
     described = {each: _cast_facts(facts[each], casts.get(each)) for each in schema.names}
     kind = decide_kind(described[name], kind)
     casts[name] = (*casts.get(name, ()), *target_casts(described[name], name, kind))
@@ -72,9 +82,45 @@ def read_rows(
         raise DataError(f"{path} has no column to predict {name!r} from", "give it columns of numbers or categories")
     hashes = hash_batches(batches, schema.names, scratch)
     splits = assign({split: table.rows for split, table in tables.items()}, hashes, part_equal=True)
-    if None not in tables:
-        mention_shared(splits, hashes, note)
-    return Source(kind, columns, TableRows(batches, hashes, splits), None)
+    source = Source(kind, columns, TableRows(batches, hashes, splits), None)
+    check_table(source, inspection, given=None not in tables)
+    return source
+
+
+def _target(previous: DatasetVersion, schema: pa.Schema) -> str | None:
+    """The column that `previous` predicts; None when it is not there any more, and none is predicted that is."""
+    name = previous.column("target").name
+    return name if name in schema.names else None
+
+
+def _renamed(
+    tables: Mapping[str | None, Table], schema: pa.Schema, plan: Plan, previous: DatasetVersion
+) -> tuple[Mapping[str | None, Table], pa.Schema]:
+    """The tables with the columns of the plan."""
+    import pyarrow as pa
+
+    before = {column.name: arrow_type(column.type) or pa.null() for column in previous.columns}
+    fields = [(to, schema.field(name).type if name else before[to]) for to, name in plan.names.items()]
+    if all(to == name for to, name in plan.names.items()):
+        return tables, pa.schema(fields)
+
+    def read(table: Table) -> Iterator[pa.RecordBatch]:
+        for batch in stream({None: table}, schema):
+            yield renamed(batch, plan.names, before.__getitem__)
+
+    out = pa.schema(fields)
+    return {split: replace(each, schema=out, read=partial(read, each)) for split, each in tables.items()}, out
+
+
+def _wanted(previous: DatasetVersion, schema: pa.Schema) -> dict[str, pa.DataType]:
+    """The type that each column had, where it might be cast to it without a loss."""
+    found: dict[str, pa.DataType] = {}
+    for column in previous.columns:
+        if column.name in schema.names and column.type not in (str(schema.field(column.name).type), "null"):
+            kind = arrow_type(column.type)
+            if kind is not None and castable(schema.field(column.name).type, kind):
+                found[column.name] = kind
+    return found
 
 
 def _columns(
@@ -108,36 +154,6 @@ def _role(facts: ColumnFacts, field: pa.Field, note: Note) -> Role:
     if why:
         note(f"column {field.name!r} is kept, but no feature: {why}")
     return "ignored" if why else "feature"
-
-
-def _kept_type(wanted: Column, found: pa.DataType) -> pa.DataType | None:
-    """The type that column `wanted` had, where one of type `found` might be cast to it without a loss."""
-    import pyarrow as pa
-
-    if wanted.type in (str(found), "null") or wanted.role == "ignored" or "[" in wanted.type:
-        return None
-    return pa.type_for_alias(wanted.type)
-
-
-def _cast(facts: ColumnFacts, wanted: Column, previous: DatasetVersion, path: Path) -> tuple[pa.DataType, ...]:
-    """What makes a column what it was in `previous`, where no value is lost. Raises DataError where it is another."""
-    import pyarrow as pa
-
-    kind = facts.wanted
-    if kind is None:
-        if wanted.type in (str(facts.type), "null") or wanted.role == "ignored":
-            return ()
-    elif pa.types.is_string(kind) or pa.types.is_null(facts.type):
-        return (kind,)
-    elif is_number(kind) and is_number(facts.type):
-        return (kind,) if facts.fits else (pa.float64(),)
-    where = f"{path}: column {wanted.name!r} "
-    if kind is not None and is_number(kind) and pa.types.is_string(facts.type):
-        row, text = facts.word or (1, str(facts.first))
-        raise DataError(
-            f"{where}holds numbers in {previous.tag}, but row {row} holds {text!r}", "correct or empty that cell"
-        )
-    raise DataError(f"{where}holds {facts.type}, in {previous.tag} {wanted.type}", "give it the same types")
 
 
 def _cast_facts(facts: ColumnFacts, casts: tuple[pa.DataType, ...] | None) -> ColumnFacts:

@@ -7,8 +7,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tidemill.dataset.checks.finding import Inspection
+from tidemill.dataset.checks.sentences import check_sentences
 from tidemill.dataset.columns import TARGETS, TEXTS, choose, decide_kind, examine, stream, target_casts, unite
-from tidemill.dataset.draws import assign, mention_shared
+from tidemill.dataset.draws import assign
 from tidemill.dataset.facts import ColumnFacts
 from tidemill.dataset.source import Note, Source
 from tidemill.dataset.table_rows import TableRows, cast_columns, hash_batches
@@ -30,6 +32,7 @@ def read_sentences(
     previous: DatasetVersion | None,
     note: Note,
     scratch: Path | None = None,
+    inspection: Inspection | None = None,
 ) -> Source:
     """The texts of `tables`, read from `path`; columns that are neither text nor target are left out."""
     import pyarrow as pa
@@ -62,13 +65,14 @@ def read_sentences(
 
     texts = hash_batches(batches, [source], scratch)
     splits = assign(counts, texts, part_equal=False)
-    mention_shared(splits, texts, note)
     columns = (
         Column(row_column, "string", "path"),
         Column(source, "string", "text"),
         Column(label, str(casts[label][-1]), "target"),
     )
-    return Source(kind, columns, TableRows(batches, hash_batches(batches, [source, label], scratch), splits), None)
+    found = Source(kind, columns, TableRows(batches, hash_batches(batches, [source, label], scratch), splits), None)
+    check_sentences(found, inspection or Inspection())
+    return found
 
 
 def _names(rows: Mapping[str | None, int]) -> Iterator[str]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
+from tidemill.dataset.checks.finding import Inspection
 from tidemill.dataset.packing import pack_onto
 from tidemill.dataset.picture_folder import read_folder
 from tidemill.dataset.read import PackedDataset
@@ -13,8 +16,8 @@ from tidemill.dataset.rows import read_rows
 from tidemill.dataset.sentences import read_sentences
 from tidemill.dataset.source import Note, Pictures, Progress, Source
 from tidemill.dataset.tables import SUFFIXES, read_tables
-from tidemill.domain.dataset import DatasetVersion, Task
-from tidemill.errors import DataError
+from tidemill.domain.dataset import SPLITS, DatasetVersion, Task
+from tidemill.errors import DataError, TidemillError
 
 __all__ = ["Ingested", "Reading", "ingest"]
 
@@ -39,16 +42,24 @@ def ingest(
     progress: Progress,
     base: PackedDataset | None = None,
     cache: Path | None = None,
+    inspection: Inspection | None = None,
 ) -> Ingested:
     """Pack the data at `path` into the empty folder `into`.
 
     `previous` is the version whose columns the new one must have, if any. Shards of `base` are taken over where they
     hold what is to be packed. `cache` is a folder for what was found out about files and shards. `note` hears what the
-    user should know, `progress` how many files are checked. Raises DataError for data that cannot be used, naming file
-    and remedy.
+    user should know, `progress` how many files are checked, `inspection` what the checks find. Raises DataError for
+    data that cannot be used, naming file and remedy, and for findings that are to stop it.
     """
     _check_path(path, task)
-    source = _read(path, into, task, reading, previous, note, progress, cache)
+    inspection = inspection or Inspection()
+    try:
+        source = _read(path, into, task, reading, previous, note, progress, cache, inspection)
+    except TidemillError:
+        inspection.refuse(path)  # what was found before may be the cause
+        raise
+    inspection.refuse(path)
+    _check_not_emptied(source)
     if previous is not None and source.kind != previous.kind:
         raise DataError(
             f"{path} makes a {source.kind}, but {previous.tag} is a {previous.kind}",
@@ -62,19 +73,28 @@ def ingest(
 
 def _read(
     path: Path, scratch: Path, task: Task, reading: Reading, previous: DatasetVersion | None, note: Note,
-    progress: Progress, cache: Path | None,
+    progress: Progress, cache: Path | None, inspection: Inspection,
 ) -> Source:  # fmt: skip
     if task == "image":
-        return read_folder(path, note=note, progress=progress, cache=cache and cache / "files")
+        return read_folder(path, note=note, progress=progress, cache=cache and cache / "files", inspection=inspection)
     tables = read_tables(path, header=reading.header, text=reading.as_text)
     if task == "text":
         return read_sentences(
             path, tables, text=reading.text, target=reading.target, kind=reading.kind, previous=previous, note=note,
-            scratch=scratch,
+            scratch=scratch, inspection=inspection,
         )  # fmt: skip
     return read_rows(
-        path, tables, target=reading.target, kind=reading.kind, previous=previous, note=note, scratch=scratch
-    )
+        path, tables, target=reading.target, kind=reading.kind, previous=previous, note=note, scratch=scratch,
+        inspection=inspection,
+    )  # fmt: skip
+
+
+def _check_not_emptied(source: Source) -> None:
+    """Raises DataError when nothing of a split remains after what was left out."""
+    counts = np.bincount(source.rows.splits, minlength=len(SPLITS))[: len(SPLITS)]
+    for split, count in zip(SPLITS, counts.tolist(), strict=True):
+        if not count:
+            raise DataError(f"after what was left out, nothing of the {split} split remains", "add more rows")
 
 
 def _check_path(path: Path, task: Task) -> None:

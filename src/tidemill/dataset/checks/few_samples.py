@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tidemill.dataset.checks.finding import Inspection
-from tidemill.dataset.source import LEFT_OUT
+from tidemill.dataset.source import LEFT_OUT, Source
 from tidemill.domain.dataset import SPLITS
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
-def check_few_samples(labels: Sequence[str], splits: NDArray[np.uint8], inspection: Inspection) -> None:
-    """Report classes with fewer rows in train than the policy asks for; left out, all of their rows are."""
+def check_few_samples(counts: Mapping[str, int], inspection: Inspection) -> frozenset[str]:
+    """Report classes with fewer rows in train than the policy asks for; returns those to leave out.
+
+    `counts` are the rows in train of each class of any split.
+    """
     least = inspection.policy.min_samples
-    train = SPLITS.index("train")
-    counts = Counter(dict.fromkeys(sorted(set(labels)), 0))
-    counts.update(label for label, split in zip(labels, splits.tolist(), strict=True) if split == train)
     few = sorted((count, label) for label, count in counts.items() if count < least)
     if not few:
-        return
-    names = {label for _, label in few}
-    if inspection.leaves_out("few_samples"):
-        for at, label in enumerate(labels):
-            if label in names:
-                splits[at] = LEFT_OUT
+        return frozenset()
     have = "has" if len(few) == 1 else "have"
     inspection.add(
         "few_samples", len(few),
@@ -37,3 +32,18 @@ def check_few_samples(labels: Sequence[str], splits: NDArray[np.uint8], inspecti
         examples=(f"{label}: {count}" for count, label in few),
         classes={label: count for count, label in few},
     )  # fmt: skip
+    return frozenset(label for _, label in few) if inspection.leaves_out("few_samples") else frozenset()
+
+
+def leave_out_classes(source: Source, classes: frozenset[str]) -> None:
+    """Every row of `classes` becomes LEFT_OUT."""
+    if not classes:
+        return
+    target = next(column.name for column in source.columns if column.role == "target")
+    splits = source.rows.splits
+    places = {split: np.flatnonzero(splits == at) for at, split in enumerate(SPLITS)}
+    gone: list[NDArray[np.int64]] = []
+    for split, batch in source.rows.read():
+        rows, places[split] = places[split][: batch.num_rows], places[split][batch.num_rows :]
+        gone.append(rows[[label in classes for label in batch.column(target).to_pylist()]])
+    splits[np.concatenate(gone)] = LEFT_OUT

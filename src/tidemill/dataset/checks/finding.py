@@ -75,10 +75,12 @@ class Report:
 
 
 class Inspection:
-    """Takes the findings of one add in, and at its end says whether it may go on."""
+    """Takes the findings of one add in, and at its end says whether it may go on. `before` is what each column was
+    like in the version before; `columns` what it is like now."""
 
-    def __init__(self, policy: Policy | None = None) -> None:
+    def __init__(self, policy: Policy | None = None, before: Mapping[str, ColumnProfile] | None = None) -> None:
         self.policy = policy or Policy()
+        self.before = before or {}
         self.columns: dict[str, ColumnProfile] = {}
         self._findings: list[Finding] = []
 
