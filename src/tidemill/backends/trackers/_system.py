@@ -1,4 +1,4 @@
-"""What the machine does while a run goes on, sampled by psutil in a thread, under the names that MLflow gives it."""
+"""What the machine does while a run goes on, sampled in a thread, under the names that MLflow gives it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from collections.abc import Callable, Mapping
 
 import psutil
 
+from tidemill.backends.trackers._gpu import gpu_sample, has_gpu
+
 EVERY = 2.0  # seconds
+_GPU_EVERY = 5  # samples: each starts nvidia-smi
 _MB = 1e6
 
 
@@ -29,10 +32,11 @@ class SystemSampler:
         self._thread.join()
 
     def _run(self) -> None:
-        step = 0
+        step, gpu = 0, has_gpu()
         while True:
             last = self._stopped.wait(EVERY)
-            self._record({f"system/{name}": value for name, value in self._sample().items()}, step)
+            values = self._sample() | (gpu_sample() if gpu and (last or step % _GPU_EVERY == 0) else {})
+            self._record({f"system/{name}": value for name, value in values.items()}, step)
             step += 1
             if last:
                 return

@@ -6,12 +6,14 @@ them goes to disk first (`_spool.py`), and from there in order, once (`_shipper.
 
 from __future__ import annotations
 
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tidemill.backends.trackers._gpu import gpu_text
 from tidemill.backends.trackers._shipper import Away, ship_waiting
 from tidemill.backends.trackers._spooled import SpooledRuns
 from tidemill.backends.trackers._store import MlflowStore, Value, run_tags
@@ -29,8 +31,9 @@ class MlflowTracker:
     """Keeps runs in the experiment `experiment` at `uri`; `artifacts` is where those of a new experiment lie: a folder,
     an address of an object store, or None for where the server says.
 
-    `parent` is the run under which new ones are shown. With `system_metrics` the machine's load is tracked. With
-    `spool`, a folder, no verb but `settle` and `fetch` waits for the server, and those at most `wait` seconds.
+    `parent` is the run under which new ones are shown. With `system_metrics` the machine's load is tracked,
+    and its GPUs are kept as `system/gpu.txt`. With `spool`, a folder, no verb but `settle` and `fetch` waits for the
+    server, and those at most `wait` seconds.
     """
 
     def __init__(
@@ -51,7 +54,13 @@ class MlflowTracker:
 
     def start(self, name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> str:
         """Runs of this host whose process is dead are ended first."""
-        return self._sampled(self._runs.start(name, params, tags, self._parent))
+        run = self._sampled(self._runs.start(name, params, tags, self._parent))
+        if self._system_metrics:
+            with tempfile.TemporaryDirectory() as folder:
+                text = Path(folder) / "gpu.txt"
+                text.write_text(gpu_text(), encoding="utf-8")
+                self._runs.keep(run, text, "system")
+        return run
 
     def resume(self, run: str, tags: Mapping[str, str], told: Told) -> str:
         """Go on in a run that ended or whose process died; its id, which is another where `run` was a local one."""
