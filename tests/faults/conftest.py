@@ -73,3 +73,25 @@ def trained(shared: Path, tmp_path: Path) -> Copier:
         return tmp_path / name
 
     return copy
+
+
+@pytest.fixture(scope="session")
+def digits_project(shared: Path) -> Path:
+    """An image project that has been initialised and nothing more, to be copied."""
+
+    def make(folder: Path) -> None:
+        done = tidemill("init", "digits", "--task", "image", cwd=folder)
+        assert done.code == 0, done.err
+
+    return _made(shared, "digits", make) / "digits"
+
+
+@pytest.fixture
+def digits(digits_project: Path, tmp_path: Path) -> Copier:
+    """A copy of it."""
+
+    def copy(name: str) -> Path:
+        shutil.copytree(digits_project, tmp_path / name, symlinks=True)
+        return tmp_path / name
+
+    return copy

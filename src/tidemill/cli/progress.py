@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from rich.console import Group
+    from rich.console import Console, Group
 
     from tidemill.ports import Reporter
 
@@ -33,8 +33,9 @@ def training_display(title: str) -> Iterator[Reporter]:
     from rich.console import Console
     from rich.live import Live
 
-    board = Board(title)
-    with Live(get_renderable=board.render, console=Console(stderr=True), refresh_per_second=8, transient=False):
+    console = Console(stderr=True)
+    board = Board(title, console)
+    with Live(get_renderable=board.render, console=console, refresh_per_second=8, transient=False):
         yield board
         board.done()
 
@@ -57,15 +58,21 @@ class PlainLog:
             click.echo(f"{note} …", err=True)
         self._phase = phase
 
+    def summary(self, text: str) -> None:
+        """The last line of the table: how many parameters there are."""
+        click.echo(text.rstrip().rpartition("\n")[2], err=True)
+
 
 class Board:
     """The state of a training, and how it looks."""
 
-    def __init__(self, title: str) -> None:
-        self._title = title
-        self._started = time.monotonic()
+    def __init__(self, title: str, console: Console | None = None) -> None:
+        self._title, self._console = title, console
+        self._started = self._phase_started = time.monotonic()
+        self._phase = ""
         self._rows: list[tuple[int, Mapping[str, float]]] = []
         self._done, self._total, self._note = 0, 0, "getting ready"
+        self._phase_done = 0
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """Remember a row of the board."""
@@ -73,7 +80,17 @@ class Board:
 
     def progress(self, done: int, total: int, note: str) -> None:
         """Where the work stands; a total of 1 is a phase whose length nobody knows."""
+        phase = note.split(" ", maxsplit=1)[0]
+        if phase != self._phase:  # the first step of a phase is where its clock starts: it may not be step 1
+            self._phase, self._phase_started, self._phase_done = phase, time.monotonic(), done - 1
         self._done, self._total, self._note = done, total, note
+
+    def summary(self, text: str) -> None:
+        """The table of layers, above the board."""
+        from rich.text import Text
+
+        if self._console is not None:
+            self._console.print(Text(text, style="dim", no_wrap=True))
 
     def done(self) -> None:
         """All is done: the bar is full."""
@@ -91,15 +108,26 @@ class Board:
         bar = ProgressBar(self._total or 1, self._done, width=36, pulse=unknown, animation_time=elapsed)
         line = Table.grid(padding=(0, 2))
         share = "" if unknown else f"{self._done / self._total:>4.0%}"
+        what, _, figures = self._note.partition(" · ")
         line.add_row(
-            Text(self._note, style="bold"), bar, Text(share, style="cyan"), Text(f"{elapsed:.0f} s", style="dim")
-        )
+            Text(what, style="bold"), bar, Text(share, style="cyan"), Text(figures),
+            Text(self._clock(elapsed), style="dim"),
+        )  # fmt: skip
         parts = (
             [Text(self._title, style="dim"), self._table(), line]
             if self._rows
             else [Text(self._title, style="dim"), line]
         )
         return Group(*parts)
+
+    def _clock(self, elapsed: float) -> str:
+        """Seconds so far; where the end is known, also steps per second and what is left."""
+        done, left = self._done - self._phase_done, self._total - self._done
+        passed = time.monotonic() - self._phase_started
+        if self._total <= 2 or done <= 0 or passed < 1:
+            return f"{elapsed:.0f} s"
+        steps = f"step {self._done:,}/{self._total:,} · {done / passed:,.1f}/s"
+        return f"{elapsed:.0f} s · {steps} · {_span(left * passed / done)} left"
 
     def _table(self) -> object:
         from rich import box
@@ -120,6 +148,13 @@ class Board:
                 style="bold" if newest else "",
             )
         return table
+
+
+def _span(seconds: float) -> str:
+    """A length of time as a person reads it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def show(key: str, value: float) -> str:

@@ -15,11 +15,16 @@ if TYPE_CHECKING:
 
 def loss_of(logits: Tensor, targets: Tensor, settings: LossConfig, *, smoothing: bool = True) -> Tensor:
     """Cross entropy: the mean over rows that count, 0 when none does. `logits` [N, classes], `targets` int64 [N]."""
-    share = settings.label_smoothing if smoothing else 0.0
+    share, targets = settings.label_smoothing if smoothing else 0.0, _marked(targets, settings)
     total = cross_entropy(
         logits, targets, ignore_index=settings.ignore_index, label_smoothing=share, reduction="sum"
     )  # fmt: skip
     return total / (targets != settings.ignore_index).sum().clamp(min=1)
+
+
+def _marked(targets: Tensor, settings: LossConfig) -> Tensor:
+    """Rows without a label, whose target is negative, bear the mark of those that do not count."""
+    return targets.where(targets >= 0, settings.ignore_index)
 
 
 class Meter:
@@ -31,7 +36,7 @@ class Meter:
 
     def count(self, loss: Tensor, logits: Tensor, targets: Tensor) -> None:
         """A batch with the mean `loss` of its rows that count."""
-        counts = targets != self._settings.ignore_index
+        counts = _marked(targets, self._settings) != self._settings.ignore_index
         hits = ((logits.argmax(1) == targets) & counts).sum()
         rows = counts.sum().double()
         self.sums = self.sums.to(logits.device)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tidemill.bundle.preprocess import Preprocessor
     from tidemill.dataset.read import Examples, PackedDataset
 
+UNLABELLED = -100
 _VAL_BATCH = 512
 
 
@@ -43,7 +44,7 @@ def learnable(
 
 def check_classes(targets: Tensor) -> None:
     """Raises DataError when `targets` int64 [N] are of fewer than two classes."""
-    classes = len(torch.unique(targets))
+    classes = len(torch.unique(targets[targets >= 0]))
     if classes < 2:
         raise DataError(
             f"the training split has {len(targets)} rows of {classes} class",
@@ -57,8 +58,8 @@ def classes_seen(targets: Tensor, train: Tensor) -> Tensor:
 
 
 def positions(names: Sequence[str], labels: Sequence[str]) -> Tensor:
-    """int64 [N]: each name's position in `labels`."""
-    position = {label: number for number, label in enumerate(labels)}
+    """int64 [N]: each name's position in `labels`; -100 for an empty one: a row without a label."""
+    position = {"": UNLABELLED, **{label: number for number, label in enumerate(labels)}}
     return torch.from_numpy(np.fromiter((position[name] for name in names), np.int64, len(names)))
 
 
