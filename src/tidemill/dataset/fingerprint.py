@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import time
 from array import array
 from pathlib import Path
 from typing import NamedTuple
@@ -15,16 +14,15 @@ _SECOND = 1_000_000_000
 
 
 class Fingerprint(NamedTuple):
-    """`digest` (64 hex digits) stands for every file and folder under a path. `certain` is False when one was changed
-    so lately that another change could leave no trace in its times."""
+    """`digest` (64 hex digits) stands for every file and folder under a path; `changed` is when one of them was
+    changed last, in nanoseconds since 1970."""
 
     digest: str
-    certain: bool
+    changed: int
 
 
 def fingerprint(path: Path) -> Fingerprint:
     """The state of the file or of the folder `path`. Raises OSError where it cannot be read."""
-    began = time.time_ns()
     names: list[str] = []
     facts = array("q")
     latest = 0
@@ -32,9 +30,9 @@ def fingerprint(path: Path) -> Fingerprint:
     while waiting:
         place = waiting.pop()
         names.append(place)
-        found = os.stat(place) if place == str(path) else None
-        if found is not None and not stat.S_ISDIR(found.st_mode):
-            latest = max(latest, _note(found, facts))
+        found = os.stat(place)
+        latest = max(latest, _note(found, facts))
+        if not stat.S_ISDIR(found.st_mode):
             continue
         with os.scandir(place) as entries:
             for entry in sorted(entries, key=_name):
@@ -45,7 +43,7 @@ def fingerprint(path: Path) -> Fingerprint:
                 latest = max(latest, _note(entry.stat(), facts))
     total = hashlib.sha256("\0".join(names).encode(errors="surrogateescape"))
     total.update(facts.tobytes())
-    return Fingerprint(total.hexdigest(), not is_racy(latest, began))
+    return Fingerprint(total.hexdigest(), latest)
 
 
 def _name(entry: os.DirEntry[str]) -> str:

@@ -8,6 +8,7 @@ files' paths, and answers each with a line of JSON and the files' bytes one afte
 from __future__ import annotations
 
 import json
+import os
 import queue
 import subprocess
 import sys
@@ -87,6 +88,7 @@ def _worker() -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "tidemill.dataset.picture_files"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        env=os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
     )  # fmt: skip
 
 

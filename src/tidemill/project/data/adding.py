@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar
 
 from tidemill.domain.dataset import DatasetVersion, Kind, Task, Version, is_name
 from tidemill.domain.digest import Digest
 from tidemill.errors import DataError, StateError
+from tidemill.project.data.checking import Choices, last_columns, policy, report_bytes, report_file
 from tidemill.project.data.choices import new_choice
 from tidemill.project.data.seen import Seen
 from tidemill.project.data.versions import store
 from tidemill.project.layout import Layout, read_marker
 
 if TYPE_CHECKING:
+    from tidemill.dataset.checks.finding import Inspection, Report
     from tidemill.dataset.reading import Reading
     from tidemill.dataset.source import Note, Progress
 
 FIRST = Version(1, 0, 0)
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Added(NamedTuple):
@@ -51,41 +57,59 @@ def add(
 
 
 def add_version(
-    layout: Layout, path: Path, *, name: str, version: str | None, reading: Reading, note: Note, progress: Progress
-) -> Added:
+    layout: Layout, path: Path, *, name: str, version: str | None, reading: Reading, note: Note, progress: Progress,
+    checks: Choices | None = None, heard: Callable[[Report], None] = lambda _: None,
+) -> Added:  # fmt: skip
     """As `add`. `version` None is 1.0.0, then the next minor; content that is there already makes no new version.
 
-    Also commits conf/data/NAME.yaml when it is missing. Raises DataError, StateError; then nothing was changed.
+    `checks` is what is done about problems in the data, where that is not as the settings say; `heard` gets the report of
+    the checks, also of an add that they stop. Also commits conf/data/NAME.yaml when it is missing. Raises DataError, StateError; then nothing was changed.
     """
     task = read_marker(layout).task
     wanted = _check_request(layout, path, name, version)
     keep = store(layout)
     known = keep.versions(name)
     _check_task(known, task)
-    seen = Seen(layout.cache / "data" / "seen", path, [name, task, repr(reading)])
+    rules = policy(layout, name, checks)
+    seen = Seen(layout.cache / "data" / "seen", path, [name, task, repr(reading), repr(rules)])
     digest = seen.digest()
     if digest is not None and (same := _same(known, digest, wanted, note)) is not None:
         return Added(same, False)
     number = wanted or (Version.parse(known[-1].version).next_minor() if known else FIRST)
     staged = layout.staging / f"{os.getpid()}-{uuid.uuid4().hex}"
     staged.mkdir(parents=True)
+    threading.Thread(target=import_module, args=("dvc.repo",), daemon=True).start()  # while the files are read
     try:
+        from tidemill.dataset.checks.finding import Inspection
         from tidemill.stages.ingest import ingest
 
-        packed, pictures = ingest(
+        inspection = Inspection(rules, last_columns(layout, name) if known else None)
+        packed, pictures = _inspected(
+            inspection, heard, ingest,
             path, staged, name=name, version=str(number), task=task, reading=reading,
             previous=_model_of(known, number), note=note, progress=progress,
-            base=keep.local(known[-1]) if known else None, cache=layout.cache / "data",
+            base=keep.local(known[-1]) if known else None, cache=layout.cache / "data", inspection=inspection,
         )  # fmt: skip
         same = _same(known, packed.digest, wanted, note)
         if same is None:
             _refuse_taken(known, packed)
-            keep.save(packed, staged, also=new_choice(layout, name, pictures))
+            report = {report_file(layout, name): report_bytes(inspection.report())}
+            keep.save(packed, staged, also=report | new_choice(layout, name, pictures))
             _mention_lower(known, number, note)
         seen.keep(packed.digest)
         return Added(same or packed, same is None)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
+
+
+def _inspected(
+    inspection: Inspection, heard: Callable[[Report], None], work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
+) -> T:
+    """The work's result; `heard` gets the report, however the work ends."""
+    try:
+        return work(*args, **kwargs)
+    finally:
+        heard(inspection.report())
 
 
 def _check_request(layout: Layout, path: Path, name: str, version: str | None) -> Version | None:

@@ -3,36 +3,53 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from tidemill.dataset.fingerprint import Fingerprint, fingerprint
+from tidemill.dataset.fingerprint import Fingerprint, fingerprint, is_racy
 from tidemill.domain.digest import Digest
 from tidemill.files import write_atomic
 
 
 class Seen:
-    """The files at `path`, as they are now, to be read by `settings` (plain values), with what `folder` keeps."""
+    """The files at `path`, to be read by `settings` (plain values), with what `folder` keeps of them."""
 
     def __init__(self, folder: Path, path: Path, settings: Sequence[Any]) -> None:
         key = Digest.of_json([str(path.resolve()), *settings]).hex
-        self._file = folder / f"{key[:32]}.json"
+        self._path, self._file = path, folder / f"{key[:32]}.json"
+        self._began = time.time_ns()
         self._now: Fingerprint | None = None
-        with suppress(OSError, UnicodeError):
-            self._now = fingerprint(path)
+        self._look: threading.Thread | None = None
 
     def digest(self) -> Digest | None:
-        """The digest of the data set that they were when they were added; None when they are not as they were."""
+        """The digest of the data set that they were when they were added; None when they are not as they were.
+
+        Where nothing is kept of them, they are looked at beside whatever is done next.
+        """
         try:
             kept = json.loads(self._file.read_bytes())
+        except (OSError, ValueError):
+            self._look = threading.Thread(target=self._take, daemon=True)
+            self._look.start()
+            return None
+        self._take()
+        try:
             same = self._now is not None and kept["fingerprint"] == self._now.digest
             return Digest(kept["digest"]) if same else None
-        except (OSError, ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):
             return None
 
     def keep(self, digest: Digest) -> None:
-        """Note what they are, unless they were changed so lately that a further change might go unseen."""
-        if self._now is not None and self._now.certain:
+        """Note what they are, unless they were changed since, or so lately that a further change might go unseen."""
+        if self._look is not None:
+            self._look.join()
+        if self._now is not None and not is_racy(self._now.changed, self._began):
             write_atomic(self._file, json.dumps({"fingerprint": self._now.digest, "digest": digest}).encode())
+
+    def _take(self) -> None:
+        with suppress(OSError, UnicodeError):
+            self._now = fingerprint(self._path)
