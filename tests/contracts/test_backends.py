@@ -14,6 +14,7 @@ from tidemill.backends.detectors.univariate import UnivariateDetector
 from tidemill.backends.ledgers.sql import SqlLedger
 from tidemill.backends.logs.parquet import ParquetLog
 from tidemill.backends.sinks.parquet import ParquetSink
+from tidemill.backends.trackers import tensorboard, wandb
 from tidemill.backends.trackers.csv import CsvTracker
 from tidemill.backends.trackers.mlflow import MlflowTracker
 from tidemill.ports import Detector, Tracker
@@ -32,7 +33,12 @@ def _mlflow(folder: Path) -> MlflowTracker:
     )
 
 
-TRACKERS: dict[str, Callable[[Path], Tracker]] = {"csv": lambda folder: CsvTracker(folder / "csv"), "mlflow": _mlflow}
+TRACKERS: dict[str, Callable[[Path], Tracker]] = {
+    "csv": lambda folder: CsvTracker(folder / "csv"),
+    "mlflow": _mlflow,
+    "tensorboard": lambda folder: tensorboard.open_tracker(folder / "tensorboard", "contract"),
+    "wandb": lambda folder: wandb.open_tracker(folder / "wandb", "contract"),
+}
 DETECTORS: dict[str, Callable[[], Detector]] = {
     "dependence": DependenceDetector,
     "mmd": MmdDetector,

@@ -85,10 +85,11 @@ class WandbTracker:
 
     def fetch(self, run: str, folder: str, into: Path) -> Path:
         """The artefacts under `folder`, copied below `into`, from the run's files on this machine."""
-        found = next(self._folder.glob(f"wandb/*run-*-{run}/files"), None)
-        if found is None:
+        found = sorted(self._folder.glob(f"wandb/*run-*-{run}*/files"))  # one more for each time it was taken up
+        if not found:
             raise NotFoundError(f"W&B has no run {run} on this machine", f"look into {self._folder / 'wandb'}")
-        return fetch_files(run, folder, into, below=found)
+        holds = [each for each in found if (each / folder).exists()]
+        return fetch_files(run, folder, into, below=(holds or found)[-1])
 
     def _open(self, run: str) -> Any:
         if run not in self._runs:
