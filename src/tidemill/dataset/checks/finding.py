@@ -51,7 +51,8 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that a check found. `count` is of what the headline names; `examples` are the worst, at most five."""
+    """One thing that a check found. `count` is of what the headline names; `examples` are the worst, at most five (of columns
+    all)."""
 
     check: str
     action: Action
@@ -86,10 +87,10 @@ class Inspection:
 
     def add(
         self, check: str, count: int, headline: str, remedy: str = "", *,
-        examples: Iterable[str] = (), action: Action | None = None, **details: Any,
+        examples: Iterable[str] = (), action: Action | None = None, most: int = EXAMPLES, **details: Any,
     ) -> None:  # fmt: skip
-        """Take a finding in; `action` is the policy's unless the check itself knows better."""
-        few = tuple(examples)[:EXAMPLES]
+        """Take a finding in; `action` is the policy's unless the check itself knows better, `most` examples are kept."""
+        few = tuple(examples)[:most]
         self._findings.append(
             Finding(check, action or self.policy.action(check), count, headline, remedy, few, details)
         )

@@ -128,18 +128,21 @@ def arrow_type(name: str) -> pa.DataType | None:
 def report(plan: Plan, previous: DatasetVersion, path: object, inspection: Inspection) -> None:
     """Say what stops, and what was converted, column by column."""
     if plan.stopping:
+        count = len(plan.stopping)
         headline, remedy = _headline(plan, previous, path)
         inspection.add(
-            "schema", len(plan.stopping), headline, remedy, action="stop",
-            examples=(f"{name} {words}" for name, words in plan.stopping.items()), columns=dict(plan.stopping),
+            "schema", count, headline, remedy, action="stop",
+            examples=(f"{name} {words}" for name, words in plan.stopping.items()), most=count,
+            columns=dict(plan.stopping),
         )  # fmt: skip
     if plan.converted:
         count = len(plan.converted)
         inspection.add(
             "converted", count,
             f"{count} column{'' if count == 1 else 's'} came otherwise than in {previous.tag}, and "
-            f"{'was' if count == 1 else 'were'} made to fit without loss: " + _listed(plan.converted),
-            examples=(f"{name} {words}" for name, words in plan.converted.items()), columns=dict(plan.converted),
+            f"{'was' if count == 1 else 'were'} made to fit",
+            examples=(f"{name} {words}" for name, words in plan.converted.items()), most=count,
+            columns=dict(plan.converted),
         )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from tidemill.domain.dataset import DatasetVersion, Kind, Task, Version, is_name
 from tidemill.domain.digest import Digest
@@ -21,13 +21,11 @@ from tidemill.project.data.versions import store
 from tidemill.project.layout import Layout, read_marker
 
 if TYPE_CHECKING:
-    from tidemill.dataset.checks.finding import Inspection, Report
+    from tidemill.dataset.checks.finding import Report
     from tidemill.dataset.reading import Reading
     from tidemill.dataset.source import Note, Progress
 
 FIRST = Version(1, 0, 0)
-P = ParamSpec("P")
-T = TypeVar("T")
 
 
 class Added(NamedTuple):
@@ -62,8 +60,9 @@ def add_version(
 ) -> Added:  # fmt: skip
     """As `add`. `version` None is 1.0.0, then the next minor; content that is there already makes no new version.
 
-    `checks` is what is done about problems in the data, where that is not as the settings say; `heard` gets the report of
-    the checks, also of an add that they stop. Also commits conf/data/NAME.yaml when it is missing. Raises DataError, StateError; then nothing was changed.
+    `checks` is what is done about problems in the data, where that is not as the settings say; `heard` gets the report
+    of the checks, also of an add that they stop. Also commits conf/data/NAME.yaml when it is missing. Raises DataError,
+    StateError; then nothing was changed.
     """
     task = read_marker(layout).task
     wanted = _check_request(layout, path, name, version)
@@ -84,12 +83,14 @@ def add_version(
         from tidemill.stages.ingest import ingest
 
         inspection = Inspection(rules, last_columns(layout, name) if known else None)
-        packed, pictures = _inspected(
-            inspection, heard, ingest,
-            path, staged, name=name, version=str(number), task=task, reading=reading,
-            previous=_model_of(known, number), note=note, progress=progress,
-            base=keep.local(known[-1]) if known else None, cache=layout.cache / "data", inspection=inspection,
-        )  # fmt: skip
+        try:
+            packed, pictures = ingest(
+                path, staged, name=name, version=str(number), task=task, reading=reading,
+                previous=_model_of(known, number), note=note, progress=progress,
+                base=keep.local(known[-1]) if known else None, cache=layout.cache / "data", inspection=inspection,
+            )  # fmt: skip
+        finally:
+            heard(inspection.report())
         same = _same(known, packed.digest, wanted, note)
         if same is None:
             _refuse_taken(known, packed)
@@ -100,16 +101,6 @@ def add_version(
         return Added(same or packed, same is None)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
-
-
-def _inspected(
-    inspection: Inspection, heard: Callable[[Report], None], work: Callable[P, T], *args: P.args, **kwargs: P.kwargs
-) -> T:
-    """The work's result; `heard` gets the report, however the work ends."""
-    try:
-        return work(*args, **kwargs)
-    finally:
-        heard(inspection.report())
 
 
 def _check_request(layout: Layout, path: Path, name: str, version: str | None) -> Version | None:

@@ -1,0 +1,41 @@
+"""How the report of the checks on entry looks on the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from tidemill.dataset.checks.finding import Finding, Report
+
+_MARKS = {"stop": ("✗", "red"), "leave-out": ("−", "yellow"), "note": ("•", "cyan")}
+_WORDS = {"stop": "stops it", "leave-out": "left out", "note": "noted"}
+_WIDTH = 160
+
+
+def print_report(report: Report) -> None:
+    """Each finding on standard error: what, how many, the worst examples, what to do.
+
+    One that stops the add and has nothing to say beyond the error that follows is left to it.
+    """
+    alone = len(report.stopping) == 1
+    for finding in report.findings:
+        if not (alone and finding.action == "stop" and finding.count == 1):
+            _print(finding)
+
+
+def _print(finding: Finding) -> None:
+    mark, colour = _MARKS[finding.action]
+    click.echo(
+        f"{click.style(mark, fg=colour)} {click.style(finding.check.replace('_', ' '), bold=True)} "
+        f"{click.style(f'({_WORDS[finding.action]})', fg=colour)}  {finding.headline}",
+        err=True,
+    )
+    for example in finding.examples:
+        shown = "".join(each if each.isprintable() else "?" for each in example)
+        click.secho(f"    {shown[:_WIDTH]}", dim=True, err=True)
+    if finding.count > len(finding.examples) > 0:
+        click.secho(f"    … {finding.count:,} in all", dim=True, err=True)
+    if finding.remedy and finding.action != "leave-out":
+        click.echo(f"    {finding.remedy}", err=True)

@@ -1,0 +1,84 @@
+"""What a project's settings say about checks on entry, and the report that is kept with each version."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+
+from tidemill.domain.record import from_plain, to_plain
+from tidemill.errors import ConfigError
+from tidemill.project.layout import Layout
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tidemill.config.schema import ChecksConfig
+    from tidemill.dataset.checks.finding import Action, Policy, Report, SchemaChoice
+    from tidemill.dataset.profile import ColumnProfile
+
+_ACTIONS = ("undecodable", "leakage", "near_leakage", "duplicates", "near_duplicates", "two_labels", "few_samples",
+            "constant", "impossible", "scale")  # fmt: skip
+
+
+class Choices(NamedTuple):
+    """What the command line says for one add; None leaves it to the data set's settings."""
+
+    on_problem: Literal["stop", "leave-out"] | None = None
+    schema: SchemaChoice | None = None
+
+
+def policy(layout: Layout, name: str, choices: Choices | None) -> Policy:
+    """The checks of the data set `name`: `checks` of conf/data/NAME.yaml, and the choices. Raises ConfigError."""
+    from tidemill.dataset.checks.finding import DEFAULTS, Policy
+
+    settings = _settings(layout, name)
+    given = choices or Choices()
+    actions: dict[str, Action] = {check: getattr(settings, check) for check in _ACTIONS}
+    if given.on_problem is not None:
+        actions = {check: given.on_problem if action != "note" else action for check, action in actions.items()}
+        actions["constant"], actions["scale"] = settings.constant, settings.scale  # a column is never left out unasked
+    ranges = {column: _ends(name, column, ends) for column, ends in settings.ranges.items()}
+    return Policy({**DEFAULTS, **actions}, given.schema or settings.schema, settings.min_samples, settings.near, ranges)
+
+
+def _settings(layout: Layout, name: str) -> ChecksConfig:
+    """The section `checks`; composed only where a file says something about it."""
+    from tidemill.config.schema import ChecksConfig
+
+    files = [layout.conf / "data" / f"{name}.yaml", layout.conf / "config.yaml"]
+    if not files[0].is_file() or not any(b"checks" in file.read_bytes() for file in files if file.is_file()):
+        return ChecksConfig()
+    from tidemill.project.configuration import config
+
+    return config(layout, [f"data={name}"]).data.checks
+
+
+def _ends(name: str, column: str, ends: list[Any]) -> tuple[Any, Any]:
+    if len(ends) != 2:
+        raise ConfigError(
+            f"{name}.yaml, checks.ranges.{column}: must be [lowest, highest], not {ends!r}", "null stands for no limit"
+        )
+    return ends[0], ends[1]
+
+
+def report_file(layout: Layout, name: str) -> Path:
+    """Where the report on the newest version lies, under git: `git show TAG:data/NAME.checks.json` has the others."""
+    return layout.data / f"{name}.checks.json"
+
+
+def report_bytes(report: Report) -> bytes:
+    """The report as it is kept."""
+    return (json.dumps({"format": 1, **to_plain(report)}, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def last_columns(layout: Layout, name: str) -> Mapping[str, ColumnProfile]:
+    """What the columns of the newest version were like; nothing where no report says so."""
+    from tidemill.dataset.profile import ColumnProfile
+
+    try:
+        plain = json.loads(report_file(layout, name).read_bytes())
+        columns = cast("Mapping[str, Any]", plain["columns"])
+        return {column: from_plain(ColumnProfile, each) for column, each in columns.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
