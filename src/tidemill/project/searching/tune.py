@@ -81,7 +81,7 @@ def tune(
     target(settings.search, plan.objectives)
     name = study or plan.name
     with locked(layout.locks / f"study-{name}", timeout=1, what=f"the study {name}"):
-        return _go_on(layout, asked.space, settings, plan, name, _job(asked.space, opened), watch, train, first)
+        return _go_on(layout, asked.space, settings, plan, name, _job(asked.space, opened, plan), watch, train, first)
 
 
 def _go_on(
@@ -150,13 +150,15 @@ def _plan(space: Space, settings: Config, first: Config, data: PackedDataset) ->
     return Plan(first.name, objectives(settings.search, data.version.kind), space.dimensions, about)
 
 
-def _job(space: Space, opened: Callable[[Config], PackedDataset]) -> Callable[[Any], Mapping[str, Any]]:
+def _job(space: Space, opened: Callable[[Config], PackedDataset], plan: Plan) -> Callable[[Any], Mapping[str, Any]]:
     """The message to a worker: the whole configuration of a trial, and where its data lie."""
     from tidemill.config.compose import config_plain
 
+    metrics = [each.metric for each in plan.objectives]
+
     def job(asked: Any) -> Mapping[str, Any]:
         settings = space.config(asked.values)
-        return {"config": config_plain(settings), "data": str(opened(settings).root)}
+        return {"config": config_plain(settings), "data": str(opened(settings).root), "metrics": metrics}
 
     return job
 
@@ -178,7 +180,7 @@ def _workers(layout: Layout, settings: Config, number: int) -> Iterator[Workers]
 
     scratch = layout.root / settings.paths.scratch / "trials"
     sweep_staging(scratch)
-    given = [settings.task, str(scratch), str(layout.cache)]
+    given = [settings.task, str(layout.root), str(scratch)]
     workers = Workers(max(0, number), _WORKER, given, threads=max(1, limit_threads() // max(1, number)))
     try:
         yield workers

@@ -101,10 +101,10 @@ def _judge(config: Config, latest: Mapping[str, float]) -> str:
 class Bench:
     """What stays between trials: the data, and the family with what it has made ready of them."""
 
-    def __init__(self, task: str, scratch: Path) -> None:
+    def __init__(self, task: str, root: Path, scratch: Path) -> None:
         from tidemill.project.families import family_of
 
-        self._family = family_of(task)  # type: ignore[arg-type]  # the search's own, from a checked configuration
+        self._family = family_of(task, root)  # type: ignore[arg-type]  # the search's own, from a checked configuration
         self._scratch = scratch
 
     def train(self, job: Mapping[str, Any], reports: Reports) -> dict[str, Any]:
@@ -118,7 +118,9 @@ class Bench:
             config = checked(job["config"], lambda path: path)
             model = self._family.fit(config, _data(job["data"]), reports, workdir)
             seconds = time.monotonic() - began
-            costs = {"fit_seconds": seconds, "trainable_params": float(model.params)}
+            costs = {"fit_seconds": seconds}
+            if "trainable_params" in job["metrics"]:  # counting a booster's leaves takes its time
+                costs["trainable_params"] = float(model.params)
             return {"kind": "done", "metrics": {**kept(config, reports.history), **costs}, "seconds": seconds}
         except StopTraining as stopped:
             return {"kind": "stopped", "why": str(stopped), "seconds": time.monotonic() - began}
@@ -153,16 +155,17 @@ def _free() -> None:
         torch.cuda.empty_cache()
 
 
-def main(descriptor: int, task: str, scratch: Path, cache: Path) -> None:
+def main(descriptor: int, task: str, root: Path, scratch: Path) -> None:
     """Answer jobs until the other end is gone."""
     from tidemill.process import contain_caches, limit_threads, switch_off_telemetry, wait_without_spinning
+    from tidemill.project.layout import Layout
 
     line = Line(descriptor)
     switch_off_telemetry()
     wait_without_spinning()
     limit_threads()
-    contain_caches(cache)
-    bench = Bench(task, scratch)
+    contain_caches(Layout(root).cache)
+    bench = Bench(task, root, scratch)
     line.send(kind="ready")
     while True:
         job = line.receive()
