@@ -89,7 +89,7 @@ class StreamedPictures(Source):
     @property
     def ready(self) -> int:
         """Two windows of them."""
-        return 2 * self._window // self.size + 1
+        return min(len(self), 2 * self._window // self.size + 1)
 
     def __len__(self) -> int:
         full, rest = divmod(int(self._wanted.sum()), self.size)
