@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tidemill.domain.dataset import is_name
+from tidemill.domain.digest import Digest
 from tidemill.domain.registry import Event, ModelVersion, RegistryState, fold
 from tidemill.errors import InputError, NotFoundError, nearest
 from tidemill.project.layout import Layout
@@ -52,14 +53,22 @@ def tracking_uri(layout: Layout) -> str:
 
 
 def ledger(layout: Layout) -> SqlLedger:
-    """The project's ledger: in MLflow's database; beside the project's state where MLflow is behind HTTP."""
+    """The project's ledger: in MLflow's database; among the project's state, a file for each server, where MLflow is
+    behind HTTP: each server counts versions for itself."""
     from tidemill.backends.ledgers.sql import SqlLedger
 
     uri = tracking_uri(layout)
     if uri.partition(":")[0] in ("http", "https", "databricks", "uc", "databricks-uc"):
         layout.state.mkdir(parents=True, exist_ok=True)
-        uri = f"sqlite:///{layout.state / 'ledger.db'}"
+        uri = f"sqlite:///{_served_ledger(layout, uri)}"
     return SqlLedger(uri)
+
+
+def _served_ledger(layout: Layout, uri: str) -> Path:
+    """`ledger.db` is that of the first server, where a project has one that is not yet named by the address."""
+    alone = layout.state / "ledger.db"
+    own = layout.state / f"ledger-{Digest.of_bytes(uri.rstrip('/').encode()).short}.db"
+    return alone if alone.is_file() and not own.is_file() else own
 
 
 def events(layout: Layout, name: str | None = None) -> list[Event]:

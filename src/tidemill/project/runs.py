@@ -6,12 +6,13 @@ import json
 import os
 import re
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tidemill.domain.record import from_plain
 from tidemill.domain.run import RunSpec
-from tidemill.errors import NotFoundError, StorageError
+from tidemill.errors import MissingExtraError, NotFoundError, StorageError
 from tidemill.project.configuration import config
 from tidemill.project.layout import Layout
 
@@ -33,6 +34,8 @@ def open_tracker(layout: Layout, settings: Config, *, parent: str = "") -> Mlflo
     os.environ.setdefault(
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3"
     )  # the spool repeats; 7 take minutes
+    if settings.logger.artifacts.startswith("s3://") and find_spec("boto3") is None:
+        raise MissingExtraError("logger.artifacts=s3://…", "s3")
     served = uri.startswith(("http://", "https://"))  # then the server says where artefacts go
     artifacts = settings.logger.artifacts or (None if served else layout.artifacts)
     remote = not is_local(uri) or "://" in settings.logger.artifacts

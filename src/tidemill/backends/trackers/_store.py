@@ -189,6 +189,8 @@ def quiet() -> None:
     """A server that is away is no news for the terminal: MLflow and urllib3 would print each of their attempts, and
     MLflow an address for each run that ends, where the command's answer belongs."""
     os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    logging.getLogger("mlflow.store.model_registry.abstract_store").setLevel(logging.WARNING)
     for name in ("mlflow.store.db.utils", "urllib3.connectionpool", "mlflow.utils.rest_utils"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
