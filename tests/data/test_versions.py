@@ -45,7 +45,8 @@ def test_a_version_is_a_commit_with_a_tag(layout: Layout, csv: Callable[[int], P
     assert version.tag == "things-v1.0.0"
     assert git(layout, "cat-file", "-t", version.tag) == "tag"
     assert git(layout, "show", "--format=", "--name-only", "HEAD").splitlines() == [
-        "conf/data/things.yaml", "data/.gitignore", "data/things.dvc", "data/things.json",
+        "conf/data/things.yaml", "data/.gitignore", "data/things.checks.json", "data/things.dvc",
+        "data/things.json",
     ]  # fmt: skip
     assert git(layout, "status", "--short") == ""
     assert json.loads(git(layout, "show", f"{version.tag}:data/things.json"))["digest"] == version.digest

@@ -51,8 +51,8 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that a check found. `count` is of what the headline names; `examples` are the worst, at most five (of columns
-    all)."""
+    """One thing that a check found. `count` is of what the headline names; `examples` are the worst, at most five, but
+    all columns of a table that changed."""
 
     check: str
     action: Action
@@ -89,7 +89,7 @@ class Inspection:
         self, check: str, count: int, headline: str, remedy: str = "", *,
         examples: Iterable[str] = (), action: Action | None = None, most: int = EXAMPLES, **details: Any,
     ) -> None:  # fmt: skip
-        """Take a finding in; `action` is the policy's unless the check itself knows better, `most` examples are kept."""
+        """Take a finding in; `action` is the policy's unless the check knows better, `most` examples are kept."""
         few = tuple(examples)[:most]
         self._findings.append(
             Finding(check, action or self.policy.action(check), count, headline, remedy, few, details)
