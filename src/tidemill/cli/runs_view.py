@@ -56,9 +56,12 @@ def who(path: str, as_json: bool) -> None:
     else:
         print_table(
             ("when", "run", "name", "how", "path"),
-            [(f"{datetime.fromtimestamp(each.at / 1000):%Y-%m-%d %H:%M:%S}", each.run[:8], each.name, each.how, each.path)
-             for each in found],
-        )  # fmt: skip
+            [(_when(each.at), each.run[:8], each.name, each.how, each.path) for each in found],
+        )
+
+
+def _when(milliseconds: int) -> str:
+    return f"{datetime.fromtimestamp(milliseconds / 1000):%Y-%m-%d %H:%M:%S}"
 
 
 def _part(title: str, lines: Iterable[str]) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from tidemill.domain.digest import Digest
 from tidemill.domain.record import from_plain
 from tidemill.errors import InputError, NotFoundError, StorageError
-from tidemill.project.capturing import RECORD
+from tidemill.project.keeping import RECORD
 from tidemill.project.layout import Layout
 from tidemill.stages.capture.record import Captured, File
 

@@ -11,8 +11,8 @@ import json
 import os
 import shutil
 import signal
+import sys
 import threading
-import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,28 +20,22 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidemill.domain.digest import Digest
-from tidemill.domain.record import to_plain
-from tidemill.errors import TidemillError
 from tidemill.files import sweep_staging
-from tidemill.project.layout import MARKER, Layout, read_marker
-from tidemill.project.runbook import Runbook, open_runbook
-from tidemill.stages.capture import arguments, native, paths, printed, record, streams, told
+from tidemill.project.keeping import Beside
+from tidemill.project.layout import MARKER, Layout
+from tidemill.stages.capture import native, paths, record, streams, told
 from tidemill.stages.capture.child import Child, Ended
 from tidemill.stages.capture.digests import DigestCache
 from tidemill.stages.capture.notes import NoteLog
 from tidemill.stages.capture.record import Captured, File
-from tidemill.stages.capture.recorder import Recorder, Row
+from tidemill.stages.capture.recorder import Recorder
 from tidemill.stages.capture.table import FileTable
 
 if TYPE_CHECKING:
     from tidemill.stages.capture.watch import Watch
 
-RECORD = "run.json"
-_CODE = (".py", ".pyx", ".ipynb", ".sh", ".toml", ".cfg", ".ini", ".yaml", ".yml", ".r", ".jl", ".c", ".cpp", ".h")
 _VARIABLES = ("CUDA_VISIBLE_DEVICES", "PYTHONHASHSEED", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONPATH",
               "CUBLAS_WORKSPACE_CONFIG", "TOKENIZERS_PARALLELISM", "HF_HOME", "LOCAL_RANK", "WORLD_SIZE")  # fmt: skip
-_PARSED = 2 << 20  # bytes of output that are searched for figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +52,12 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The run's id, its record, how the script ended, and what could not be kept."""
+    """The run's id, its record, and how the script ended. `lost` says why the record is not kept, when it is not."""
 
     run: str
     captured: Captured
     ended: Ended
+    lost: str = ""
 
 
 def place(start: Path | None = None) -> tuple[Layout, bool]:
@@ -99,16 +94,15 @@ def capture(asked: Asked) -> Outcome:
 
 def _capture(asked: Asked, folder: Path) -> Outcome:
     library = native.library(asked.layout.cache) if asked.preload else None
-    log = _open_log(folder, asked.command[0]) if library else None
+    log = _open_log(folder, _program(asked.command)[0]) if library else None
     original = _environment()
     outputs = streams.open_streams()
-    child = Child(asked.command, _given(original, folder, library if log else None, asked.autolog), outputs)
+    child = Child(_program(asked.command), _given(original, folder, library if log else None, asked.autolog), outputs)
     for stream in outputs:
         stream.start(folder)
-    began = time.time()
     cache = DigestCache(asked.layout.cache / "digests.db")
     table = FileTable(str(asked.root), str(asked.layout.state), cache.digest)
-    beside = _Beside(asked, child.pid)
+    beside = Beside(asked.layout, asked.root, asked.command, asked.name, child.pid)
     watch = _watch(asked) if log is None else None
     recorder = Recorder(folder, log, table, beside.add, watch.notes if watch else None)
     beside.start()
@@ -127,10 +121,27 @@ def _capture(asked: Asked, folder: Path) -> Outcome:
     notes += [recorder.problem] if recorder.problem else []
     notes += ["a child of the script goes on; what it does from now on is not seen"] if leftover else []
     captured = _with_notes(captured, notes)
-    beside.close(captured, folder, outputs, ended, began)
+    if log is not None:
+        log.close()
+        (folder / "log").unlink()  # what it took is free for the record where the disk is full
+    lost = beside.close(captured, folder, outputs, ended)
     if leftover:
         _relay(leftover)
-    return Outcome(beside.run, captured, ended)
+    return Outcome(beside.run, captured, ended, lost)
+
+
+def _program(command: Sequence[str]) -> Sequence[str]:
+    """What is started: a notebook, and a script that is not executable, by the Python of the PATH."""
+    first = command[0]
+    if first.endswith(".ipynb"):
+        return (_python(), str(files("tidemill.shim").joinpath("notebook.py")), *command)
+    if first.endswith(".py") and Path(first).is_file() and not os.access(first, os.X_OK):
+        return (_python(), *command)
+    return command
+
+
+def _python() -> str:
+    return shutil.which("python") or shutil.which("python3") or sys.executable
 
 
 def _open_log(folder: Path, command: str) -> NoteLog | None:
@@ -174,131 +185,8 @@ def _given(original: Mapping[str, str], folder: Path, library: Path | None, auto
     return given
 
 
-class _Beside:
-    """What is done beside the script: the run in the tracker, the state of the code, the machine's load."""
-
-    def __init__(self, asked: Asked, pid: int) -> None:
-        self._asked, self._pid = asked, pid
-        self.run, self.difference, self.notes = "", b"", list[str]()
-        self.commit: str | None = None
-        self.dirty: Digest | None = None
-        self._book: Runbook | None = None
-        self._held: list[tuple[list[Row], dict[str, object], dict[str, str]]] = []
-        self._lock = threading.Lock()
-        self._sampler: object = None
-        self._thread = threading.Thread(target=self._begin, name="tracker", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def join(self) -> None:
-        """The run is there now, or why it is not is in `notes`."""
-        self._thread.join()
-
-    def add(self, metrics: list[Row], params: Mapping[str, object], tags: Mapping[str, str]) -> None:
-        """Held back until the run is there."""
-        with self._lock:
-            if self._book is None:
-                self._held.append((metrics, dict(params), dict(tags)))
-                return
-        self._book.add(self.run, metrics=metrics, params=params, tags=tags)
-
-    def _begin(self) -> None:
-        try:
-            from tidemill.stages.snapshot import code_state
-
-            code, self.difference = code_state(self._asked.root, fresh=lambda name: name.lower().endswith(_CODE))
-            self.commit, self.dirty = code.commit, code.dirty
-        except TidemillError as error:
-            self.notes.append(f"no code state: {error.headline}")
-        try:
-            self._open()
-        except TidemillError as error:
-            self.notes.append(f"no run: {error.headline}")
-        except Exception as error:  # the tracker is not the script's: it goes on, and the end tells
-            self.notes.append(f"no run: {type(error).__name__}: {str(error).splitlines()[:1]}")
-
-    def _open(self) -> None:
-        asked = self._asked
-        script = arguments.script_of(asked.command)
-        book = open_runbook(asked.layout, _experiment(asked.layout))
-        tags = {
-            "tidemill.kind": "captured", "tidemill.command": " ".join(asked.command), "mlflow.source.name": script.name,
-            **({"mlflow.source.git.commit": self.commit} if self.commit else {}),
-            **({"tidemill.dirty": str(self.dirty)} if self.dirty else {}),
-        }  # fmt: skip
-        self.run = book.start(asked.name or Path(script.name).stem, arguments.parameters(script.arguments), tags)
-        with self._lock:
-            held, self._held, self._book = self._held, [], book
-        for metrics, params, more in held:
-            book.add(self.run, metrics=metrics, params=params, tags=more)
-        with contextlib.suppress(ImportError):
-            from tidemill.backends.trackers._system import SystemSampler
-
-            self._sampler = SystemSampler(self._sample)
-
-    def _sample(self, metrics: Mapping[str, float], step: int) -> None:
-        at = int(time.time() * 1000)
-        rows = [(name, value, at, step) for name, value in metrics.items() if name != "system/process_memory_megabytes"]
-        with contextlib.suppress(OSError, IndexError, ValueError):
-            pages = int(Path(f"/proc/{self._pid}/statm").read_text().split()[1])
-            rows.append(("system/process_memory_megabytes", pages * os.sysconf("SC_PAGE_SIZE") / 1e6, at, step))
-        with contextlib.suppress(Exception):  # a sample that is lost is no reason to stop
-            self.add(rows, {}, {})
-
-    def close(
-        self, captured: Captured, folder: Path, outputs: Sequence[streams.Stream], ended: Ended, began: float
-    ) -> None:
-        """Write the record and end the run."""
-        book = self._book
-        if book is None:
-            return
-        if self._sampler is not None:
-            self._sampler.stop()  # type: ignore[attr-defined]  # a SystemSampler, whose module may be absent
-        lineage, output = folder / "lineage", folder / "output"
-        for each in (lineage, output):
-            each.mkdir()
-        (lineage / RECORD).write_text(json.dumps(to_plain(captured), indent=1, ensure_ascii=True), encoding="utf-8")
-        if self.difference:
-            (lineage / "dirty.diff").write_bytes(self.difference)
-        for stream in outputs:
-            with contextlib.suppress(OSError):
-                os.rename(folder / stream.name, output / stream.name)
-        for listed in folder.glob("*.sha256"):
-            os.rename(listed, lineage / listed.name)
-        book.keep(self.run, lineage, "lineage")
-        book.keep(self.run, output, "output")
-        at = int(time.time() * 1000)
-        figures = [(f"printed/{name}", value, at, step) for name, value, step in _printed(output)]
-        figures += [(name, value, at, 0) for name, value in (
-            ("seconds", ended.seconds), ("cpu_seconds", ended.cpu), ("peak_memory_megabytes", ended.memory_mb),
-        )]  # fmt: skip
-        tags = {"tidemill.exit_code": str(ended.code)} | (
-            {"tidemill.signal": signal.Signals(ended.signal).name} if ended.signal else {}
-        )
-        book.add(self.run, metrics=figures, params={}, tags=tags)
-        by_hand = ended.signal in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL) or ended.code in (130, 143)
-        book.finish(self.run, "finished" if ended.code == 0 else "killed" if by_hand else "failed")
-
-
-def _printed(output: Path) -> list[tuple[str, float, int]]:
-    found = []
-    for name in ("stdout.txt", "output.txt", "stderr.txt"):
-        if (output / name).is_file():
-            with (output / name).open("rb") as file:
-                found += list(printed.figures(file.read(_PARSED).decode("utf-8", "replace")))
-    return found
-
-
-def _experiment(layout: Layout) -> str:
-    named = os.environ.get("MLFLOW_EXPERIMENT_NAME")
-    if named:
-        return named
-    return read_marker(layout).name if layout.marker.is_file() else layout.root.name or "runs"
-
-
 def _record(
-    asked: Asked, ended: Ended, table: FileTable, beside: _Beside, folder: Path, seen_by: tuple[str, ...], lost: int
+    asked: Asked, ended: Ended, table: FileTable, beside: Beside, folder: Path, seen_by: tuple[str, ...], lost: int
 ) -> Captured:
     root = str(asked.root)
     tagged = _Tags(asked.layout, asked.root)

@@ -51,15 +51,22 @@ def command(
 def _run(
     words: tuple[str, ...], name: str, no_autolog: bool, no_preload: bool, register: str | None, as_json: bool
 ) -> None:
-    from tidemill.project import capturing
+    from tidemill.project import capturing, keeping, registering
 
+    if register is not None:
+        registering.check_wish(register)
     layout, new = capturing.place()
     if new and sys.stderr.isatty():
         click.secho(f"runs are kept in {layout.state}", dim=True, err=True)
     asked = capturing.Asked(words, layout, layout.root, autolog=not no_autolog, name=name, preload=not no_preload)
     outcome = capturing.capture(asked)
-    if sys.stderr.isatty():
+    if outcome.lost:
+        click.secho(f"tidemill: the run is not kept: {outcome.lost}", fg="yellow", err=True)
+    elif sys.stderr.isatty():
         _summary(outcome)
+    if register is not None and outcome.ended.code == 0 and not outcome.lost:
+        version = registering.register(layout, keeping.experiment_of(layout), outcome, register)
+        click.secho(f"registered {version} in MLflow: a file, which Tidemill does not serve", dim=True, err=True)
     if outcome.ended.signal is not None:
         from tidemill.stages.capture.child import die_of
 

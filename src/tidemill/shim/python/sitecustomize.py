@@ -16,12 +16,14 @@ def _begin() -> None:
     if log and os.path.isdir(os.path.dirname(log)):
         import importlib.util
 
-        spec = importlib.util.spec_from_file_location("_tidemill_watch", os.path.join(here, "watch.py"))
+        spec = importlib.util.spec_from_file_location(
+            "_tidemill_watch", os.path.join(os.path.dirname(here), "watch.py")
+        )
         if spec is None or spec.loader is None:
             return
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        module.begin(log, here)
+        module.begin(log, os.path.dirname(here))
 
 
 def _stand_aside() -> None:

@@ -13,7 +13,8 @@ Kind = Literal["data", "code", "none"]
 _SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/", "/lib/", "/lib64/", "/bin/", "/sbin/", "/run/", "/snap/",
            "/nix/store/", "/var/cache/", "/var/lib/")  # fmt: skip
 _INSTALLED = ("/site-packages/", "/dist-packages/", "/lib/python3", "/.git/", "/.dvc/cache/", "/.tidemill/",
-              "/__pycache__/", "/.ipynb_checkpoints/", "/node_modules/", "/tidemill/shim/")  # fmt: skip
+              "/__pycache__/", "/.ipynb_checkpoints/", "/node_modules/", "/share/jupyter/",
+              "/tidemill/shim/")  # fmt: skip
 _CACHES = (".config/", ".local/", ".matplotlib/", ".nv/", ".conda/", ".ipython/", ".jupyter/", ".triton/", ".pyenv/",
            ".rustup/", ".cargo/")  # fmt: skip
 _CACHED_DATA = ("huggingface/", "torch/hub/", "keras/")  # of ~/.cache: what was downloaded to be worked with

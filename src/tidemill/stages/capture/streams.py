@@ -16,7 +16,7 @@ from pathlib import Path
 
 _CHUNK = 1 << 16
 _PIPE = 1 << 20
-_LINGER = 1.0  # seconds that a background child can delay the end by writing on
+_LINGER = 0.25  # seconds that children which outlive the script are waited for
 LONGEST = 64 << 20  # bytes of one stream that are kept; the rest is passed on only
 
 
@@ -70,11 +70,14 @@ class Stream:
         try:
             keeping = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
             while True:
-                ready = dict(poll.poll())
+                ready = dict(poll.poll(None if not until else 1000 * max(0.0, until - time.monotonic())))
                 if self._stop[0] in ready:
-                    until = until or time.monotonic() + _LINGER
-                if self.reader not in ready or (until and time.monotonic() > until):
-                    return  # told to stop, and nothing more is there
+                    poll.unregister(self._stop[0])
+                    until = time.monotonic() + _LINGER
+                if until and time.monotonic() >= until:
+                    return  # somebody else still has the output
+                if self.reader not in ready:
+                    continue
                 chunk = self._read()
                 if not chunk:
                     self.open = False

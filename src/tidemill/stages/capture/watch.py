@@ -13,9 +13,9 @@ from pathlib import Path
 
 from tidemill.stages.capture.notes import OPENED, WROTE, Note
 
-_MODIFY, _CLOSE_WRITE, _MOVED_TO, _CREATE, _OPEN = 0x2, 0x8, 0x80, 0x100, 0x20
+_CLOSE_WRITE, _CLOSE_READ, _MOVED_TO, _CREATE = 0x8, 0x10, 0x80, 0x100
 _OVERFLOW, _IS_DIR, _IGNORED = 0x4000, 0x40000000, 0x8000
-_MASK = _OPEN | _CLOSE_WRITE | _MOVED_TO | _CREATE
+_MASK = _CLOSE_READ | _CLOSE_WRITE | _MOVED_TO | _CREATE
 _EVENT = struct.Struct("iIII")
 _MOST = 20_000  # folders that are watched
 _LEFT_OUT = frozenset((".git", ".tidemill", "node_modules", "__pycache__", ".dvc"))
@@ -74,7 +74,7 @@ class Watch:
         with contextlib.suppress(OSError):
             found = os.stat(path)
             if stat.S_ISREG(found.st_mode) and not mask & _CREATE:
-                yield _of(path, found, OPENED if mask & _OPEN else WROTE)
+                yield _of(path, found, OPENED if mask & _CLOSE_READ else WROTE)
 
     def _written_before(self, folder: str) -> Iterator[Note]:
         """What came into a new folder before it was watched."""

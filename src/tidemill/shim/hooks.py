@@ -102,7 +102,9 @@ def plain(values: Any, prefix: Any = "") -> Any:
     """Settings as short texts; objects by their class."""
     found = {}
     for key, value in values.items():
-        if isinstance(value, (str, int, float, bool, type(None))):
+        if value is None:
+            continue
+        if isinstance(value, (str, int, float, bool)):
             found[prefix + str(key)] = value
         elif isinstance(value, (list, tuple)) and len(value) <= 16:
             found[prefix + str(key)] = str(value)[:250]
