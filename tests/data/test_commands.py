@@ -66,7 +66,7 @@ WRONG: list[tuple[tuple[str, ...], str]] = [
     (("data", "add", "../good.csv", "--name", "x/y"), "'x/y' cannot name a data set"),
     (("data", "add", "../good.csv", "--name", "x", "--version", "one"), "'one' is no version"),
     (("data", "add", "../good.csv", "--name", "x", "--target", "goal"), "there is no column 'goal'"),
-    (("data", "add", "../good.csv"), "Missing option '--name'"),
+    (("data", "add", "../good.csv"), "the data set needs a name"),
     (("data", "push"), "no DVC remote"),
     (("data", "diff", "1.0.0", "2.0.0"), "no data version '1.0.0'"),
     (("data", "export", "x-v1.0.0", "--out", "out"), "no data version"),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tidemill.dataset.cells import CellChecks
 from tidemill.dataset.lines import Lines
+from tidemill.dataset.reading import Steps
 from tidemill.dataset.splits import split_named
 from tidemill.dataset.unreadable import encoding, readable
 from tidemill.domain.digest import Digest
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".parquet", ".csv", ".tsv")
 LAYOUT = "expected a .parquet, .csv or .tsv file, or a folder with train, val and test tables"
 _ROWS = 65_536
+NO_STEPS = Steps()
 _BUFFER = 1 << 20
 
 
@@ -33,15 +36,39 @@ class Table:
     read: Callable[[], Iterator[pa.RecordBatch]]
 
 
-def read_tables(path: Path, *, header: bool = True, text: frozenset[str] = frozenset()) -> dict[str | None, Table]:
+def read_tables(
+    path: Path, *, header: bool = True, text: frozenset[str] = frozenset(), steps: Steps = NO_STEPS
+) -> dict[str | None, Table]:
     """The table of each split; the key is None when a single table came without one.
 
     `header` says whether the first line of CSV and TSV files names the columns (else they are c1, c2, …); `text` names
-    columns that are read as text even if they look like numbers. Raises DataError naming the file.
+    columns that are read as text even if they look like numbers; `steps` come before anything else is said about the
+    columns. Raises DataError naming the file.
     """
-    if path.is_dir():
-        return {split: read_table(file, header=header, text=text) for split, file in split_files(path).items()}
-    return {None: read_table(path, header=header, text=text)}
+    from tidemill.dataset.derive import prepared
+
+    files = split_files(path) if path.is_dir() else {None: [path]}
+    return {
+        split: joined([prepared(read_table(file, header=header, text=text), steps) for file in several])
+        for split, several in files.items()
+    }
+
+
+def joined(tables: Sequence[Table]) -> Table:
+    """Several tables as one, with the columns of the first. Raises DataError when they have others."""
+    first = tables[0]
+    if len(tables) == 1:
+        return first
+    for table in tables[1:]:
+        if set(table.schema.names) != set(first.schema.names):
+            raise DataError(f"{table.where} has other columns than {first.where}", "give all the same columns")
+
+    def read() -> Iterator[pa.RecordBatch]:
+        for table in tables:
+            for batch in table.read():
+                yield batch.select(first.schema.names).cast(first.schema)
+
+    return Table(first.where, first.schema, sum(table.rows for table in tables), read)
 
 
 def read_table(file: Path, *, header: bool = True, text: frozenset[str] = frozenset()) -> Table:
@@ -76,34 +103,49 @@ def read_table(file: Path, *, header: bool = True, text: frozenset[str] = frozen
     return Table(str(file), plain, rows, read)
 
 
-def split_files(folder: Path) -> dict[str | None, Path]:
-    """The table file of each split in `folder`. Raises DataError when their names do not say."""
+def split_files(folder: Path) -> dict[str | None, list[Path]]:
+    """The table files of each split in `folder`: by name, by a split in the name (`set_train.csv`), in parts
+    (`train-00000-of-00002.parquet`), or in a folder. Raises DataError when the names do not say."""
     root = folder.resolve()
-    files: dict[str | None, Path] = {}
+    files: dict[str | None, list[Path]] = {}
     found = [file for file in sorted(root.iterdir()) if file.suffix.lower() in SUFFIXES and file.name[0] != "."]
+    found += _inside_folders(root)
     if not found:
         raise DataError(f"{folder} holds no table", LAYOUT)
     for file in found:
         if not file.resolve().is_relative_to(root):
             raise DataError(f"{file} is a link that leaves the folder", "put the file itself there")
-        split = split_named(file.stem)
+        split = split_named(file.parent.name) if file.parent != root else _split_of(file.stem)
         if len(found) == 1 and split is None:
-            return {None: file}
+            return {None: [file]}
         if split is None:
             raise DataError(f"{file}: its name says no split", "name the tables train, val and test, or give one file")
-        if split in files:
-            raise DataError(f"{files[split]} and {file} are both the {split} split", "merge them")
-        files[split] = file
-    check_splits(folder, files)
+        if split in files and not (file.parent != root or _PART.search(file.stem)):
+            raise DataError(f"{files[split][0]} and {file} are both the {split} split", "merge them")
+        files.setdefault(split, []).append(file)
+    if "train" not in files:
+        raise DataError(f"{folder} has no train table, only {', '.join(str(split) for split in files)}", LAYOUT)
+    _refuse_copies(files)
     return files
 
 
-def check_splits(where: Path | str, files: Mapping[str | None, Path]) -> None:
-    """Raises DataError without a train split, and where two splits are the same file."""
-    if None not in files and "train" not in files:
-        raise DataError(f"{where} has no train table, only {', '.join(str(split) for split in files)}", LAYOUT)
+_PART = re.compile(r"-\d{5}-of-\d{5}$")
+
+
+def _inside_folders(root: Path) -> list[Path]:
+    inside = [entry for entry in sorted(root.iterdir()) if entry.is_dir() and split_named(entry.name)]
+    return [file for entry in inside for file in sorted(entry.iterdir()) if file.suffix.lower() in SUFFIXES]
+
+
+def _split_of(stem: str) -> str | None:
+    """The split that a word of a file's name says, if one does."""
+    words = {split for word in re.split(r"[-_. ]", _PART.sub("", stem)) if (split := split_named(word))}
+    return words.pop() if len(words) == 1 else None
+
+
+def _refuse_copies(files: Mapping[str | None, Sequence[Path]]) -> None:
     seen: dict[Digest, Path] = {}
-    for file in files.values():
+    for file in (file for several in files.values() for file in several):
         first = seen.setdefault(Digest.of_file(file), file)
         if first is not file:
             raise DataError(f"two splits share a file: {first} and {file} are the same", "give each split its own rows")

@@ -80,7 +80,10 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class DatasetVersion:
-    """`digest` covers split, name, label and content of every row; how the rows are packed does not change it."""
+    """`digest` covers split, name, label and content of every row; how the rows are packed does not change it.
+
+    `source` are the addresses that the data was fetched from, each with the digest of what was there.
+    """
 
     name: str
     version: str
@@ -90,6 +93,7 @@ class DatasetVersion:
     columns: tuple[Column, ...]
     splits: tuple[Split, ...]
     format: int = field(default=1)
+    source: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def tag(self) -> str:

@@ -15,7 +15,7 @@ from tidemill.dataset.reading import Reading
 from tidemill.dataset.rows import read_rows
 from tidemill.dataset.sentences import read_sentences
 from tidemill.dataset.source import Note, Pictures, Progress, Source
-from tidemill.dataset.tables import SUFFIXES, read_tables
+from tidemill.dataset.tables import SUFFIXES, read_tables, split_files
 from tidemill.domain.dataset import SPLITS, DatasetVersion, Task
 from tidemill.errors import DataError, TidemillError
 
@@ -76,8 +76,8 @@ def _read(
     progress: Progress, cache: Path | None, inspection: Inspection,
 ) -> Source:  # fmt: skip
     if task == "image":
-        return read_folder(path, note=note, progress=progress, cache=cache and cache / "files", inspection=inspection)
-    tables = read_tables(path, header=reading.header, text=reading.as_text)
+        return _read_pictures(path, reading, note, progress, cache, inspection)
+    tables = read_tables(path, header=reading.header, text=reading.as_text, steps=reading.steps)
     if task == "text":
         return read_sentences(
             path, tables, text=reading.text, target=reading.target, kind=reading.kind, previous=previous, note=note,
@@ -87,6 +87,19 @@ def _read(
         path, tables, target=reading.target, kind=reading.kind, previous=previous, note=note, scratch=scratch,
         inspection=inspection,
     )  # fmt: skip
+
+
+def _read_pictures(
+    path: Path, reading: Reading, note: Note, progress: Progress, cache: Path | None, inspection: Inspection
+) -> Source:
+    """Class folders, or tables with pictures in them."""
+    tables = path.is_file() or any(each.suffix.lower() == ".parquet" for each in path.iterdir())
+    if not tables:
+        return read_folder(path, note=note, progress=progress, cache=cache and cache / "files", inspection=inspection)
+    from tidemill.dataset.picture_table import read_picture_tables
+
+    files: dict[str | None, list[Path]] = split_files(path) if path.is_dir() else {None: [path]}
+    return read_picture_tables(files, reading, progress=progress, inspection=inspection)
 
 
 def _check_not_emptied(source: Source) -> None:
@@ -101,9 +114,10 @@ def _check_path(path: Path, task: Task) -> None:
     if not path.exists():
         raise DataError(f"{path} does not exist", "check the path")
     if task == "image":
-        if not path.is_dir():
+        if path.is_file() and path.suffix.lower() != ".parquet":
             raise DataError(
-                f"{path} is no folder", "this project's task is image: give a folder of class folders with pictures"
+                f"{path} is no folder",
+                "this project's task is image: give a folder of class folders with pictures, an archive, or Parquet",
             )
     elif path.is_file() and path.suffix.lower() not in SUFFIXES:
         raise DataError(f"{path} is no table", f"this project's task is {task}: give a .parquet, .csv or .tsv file")

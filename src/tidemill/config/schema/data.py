@@ -7,6 +7,7 @@ from typing import Literal
 
 from tidemill.config.schema.checks import ChecksConfig
 from tidemill.config.schema.fields import bounded
+from tidemill.config.schema.source import SourceConfig
 from tidemill.errors import ConfigError, nearest
 
 AUGMENTATIONS = ("flip", "alternate_flip", "shift", "crop", "cutout", "jitter")
@@ -37,6 +38,7 @@ class DataConfig:
     cache_gb: float = bounded(-1, low=-1)  # decoded pictures kept on disk; -1: half of what is free; 0: none, stream
     shuffle_mb: int = bounded(512, low=1, high=1_000_000)  # streaming: decoded pictures among which order is mixed
     workers: int = bounded(-1, low=-1, high=256)  # processes that decode; -1: as the cores allow; 0: none
+    source: SourceConfig = field(default_factory=SourceConfig)  # of what is added to this data set
     checks: ChecksConfig = field(default_factory=ChecksConfig)  # of what is added to this data set
 
     def __post_init__(self) -> None:

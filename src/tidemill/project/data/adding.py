@@ -6,7 +6,8 @@ import os
 import shutil
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,6 +18,7 @@ from tidemill.errors import DataError, StateError
 from tidemill.project.data.checking import Choices, last_columns, policy, report_bytes, report_file
 from tidemill.project.data.choices import new_choice
 from tidemill.project.data.seen import Seen
+from tidemill.project.data.sources import sources
 from tidemill.project.data.versions import store
 from tidemill.project.layout import Layout, read_marker
 
@@ -57,11 +59,13 @@ def add(
 def add_version(
     layout: Layout, path: Path, *, name: str, version: str | None, reading: Reading, note: Note, progress: Progress,
     checks: Choices | None = None, heard: Callable[[Report], None] = lambda _: None,
+    source: Mapping[str, str] | None = None,
 ) -> Added:  # fmt: skip
     """As `add`. `version` None is 1.0.0, then the next minor; content that is there already makes no new version.
 
     `checks` is what is done about problems in the data, where that is not as the settings say; `heard` gets the report
-    of the checks, also of an add that they stop. Also commits conf/data/NAME.yaml when it is missing. Raises DataError,
+    of the checks, also of an add that they stop. `source` are the addresses that `path` was fetched from, with their
+    digests. Also commits conf/data/NAME.yaml when it is missing. Raises DataError,
     StateError; then nothing was changed.
     """
     task = read_marker(layout).task
@@ -70,7 +74,8 @@ def add_version(
     known = keep.versions(name)
     _check_task(known, task)
     rules = policy(layout, name, checks)
-    seen = Seen(layout.cache / "data" / "seen", path, [name, task, repr(reading), repr(rules)])
+    _mention_changed(known, source or {}, note)
+    seen = Seen(layout.cache / "data" / "seen", path, [name, task, reading.plain(), repr(rules)])
     digest = seen.digest()
     if digest is not None and (same := _same(known, digest, wanted, note)) is not None:
         return Added(same, False)
@@ -80,6 +85,7 @@ def add_version(
     threading.Thread(target=import_module, args=("dvc.repo",), daemon=True).start()  # while the files are read
     try:
         from tidemill.dataset.checks.finding import Inspection
+        from tidemill.dataset.write import write_record
         from tidemill.stages.ingest import ingest
 
         inspection = Inspection(rules, last_columns(layout, name) if known else None)
@@ -94,6 +100,7 @@ def add_version(
         same = _same(known, packed.digest, wanted, note)
         if same is None:
             _refuse_taken(known, packed)
+            packed = write_record(staged, replace(packed, source=dict(source or {})))
             report = {report_file(layout, name): report_bytes(inspection.report())}
             keep.save(packed, staged, also=report | new_choice(layout, name, pictures))
             _mention_lower(known, number, note)
@@ -107,7 +114,7 @@ def _check_request(layout: Layout, path: Path, name: str, version: str | None) -
     if not is_name(name):
         raise DataError(f"{name[:80]!r} cannot name a data set", "use letters, digits, - and _, at most 63")
     where = path.resolve()
-    if where.is_relative_to(layout.state.resolve()):
+    if where.is_relative_to(layout.state.resolve()) and not where.is_relative_to(sources(layout).resolve()):
         raise DataError(
             f"{path} is inside {layout.state.name}, which belongs to Tidemill", "copy the data elsewhere first"
         )
@@ -149,6 +156,14 @@ def _same(known: Sequence[DatasetVersion], digest: Digest, wanted: Version | Non
     else:
         note(f"this is {equal[-1].tag} again; to make it the newest, say  --version")
     return equal[-1]
+
+
+def _mention_changed(known: Sequence[DatasetVersion], source: Mapping[str, str], note: Note) -> None:
+    """Say which addresses have other bytes than when a version was made of them."""
+    for address, digest in source.items():
+        before = next((each for each in reversed(known) if address in each.source), None)
+        if before is not None and before.source[address] != digest:
+            note(f"{address} has other bytes now than when {before.tag} was made of it")
 
 
 def _refuse_taken(known: Sequence[DatasetVersion], packed: DatasetVersion) -> None:

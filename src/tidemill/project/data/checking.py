@@ -44,14 +44,19 @@ def policy(layout: Layout, name: str, choices: Choices | None) -> Policy:
 
 def _settings(layout: Layout, name: str) -> ChecksConfig:
     """The section `checks`; composed only where a file says something about it."""
+    from tidemill.config.groups import PACKAGED
     from tidemill.config.schema import ChecksConfig
 
-    files = [layout.conf / "data" / f"{name}.yaml", layout.conf / "config.yaml"]
-    if not files[0].is_file() or not any(b"checks" in file.read_bytes() for file in files if file.is_file()):
+    files = [folder / "data" / f"{name}.yaml" for folder in (layout.conf, PACKAGED)] + [layout.conf / "config.yaml"]
+    if not any(file.is_file() for file in files[:2]) or not any(_speaks(file) for file in files):
         return ChecksConfig()
     from tidemill.project.configuration import config
 
     return config(layout, [f"data={name}"]).data.checks
+
+
+def _speaks(file: Path) -> bool:
+    return file.is_file() and b"checks" in file.read_bytes()
 
 
 def _ends(name: str, column: str, ends: list[Any]) -> tuple[Any, Any]:

@@ -19,8 +19,10 @@ def new_choice(layout: Layout, name: str, pictures: Pictures | None) -> dict[Pat
 
     Pictures are read at their median size, 224 pixels at most.
     """
+    from tidemill.config.groups import PACKAGED
+
     file = layout.conf / "data" / f"{name}.yaml"
-    if file.exists():
+    if file.exists() or (PACKAGED / "data" / file.name).exists():
         return {}
     lines = [f"# Chosen with  tidemill train data={name}", f"name: {json.dumps(name)}", "version: latest"]
     if pictures is not None:

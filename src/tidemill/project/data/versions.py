@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tidemill.domain.dataset import DatasetVersion, Task
 from tidemill.errors import DataError, InputError, NotFoundError, nearest
-from tidemill.files import staged_directory
+from tidemill.files import staged_directory, write_atomic
 from tidemill.project.layout import Layout, read_marker
 
 if TYPE_CHECKING:
@@ -48,12 +48,22 @@ def pull(layout: Layout) -> int:
     return store(layout).pull()
 
 
-def diff(layout: Layout, a: str, b: str) -> DatasetDiff:
-    """What changed from version `a` to `b`, which are given as `find` takes them."""
+def diff(layout: Layout, a: str, b: str, *, page: Path | None = None) -> DatasetDiff:
+    """What changed from version `a` to `b`, which are given as `find` takes them; also as the HTML file `page`."""
     from tidemill.dataset.diff import compare
 
-    first, second = (find(layout, text) for text in (a, b))
-    return compare(open_version(layout, first.name, first.version), open_version(layout, second.name, second.version))
+    if page is not None and not page.parent.is_dir():
+        raise InputError(f"{page.parent} is no folder to write into", "make it first")
+    old, new = (open_version(layout, each.name, each.version) for each in (find(layout, text) for text in (a, b)))
+    found = compare(old, new)
+    if page is not None:
+        from tidemill.stages.data_page import render
+        from tidemill.stages.data_pictures import small_pictures
+
+        both = (old.version.task, new.version.task) == ("image", "image")
+        pictures = small_pictures(old, new, found.samples) if both else {}
+        write_atomic(page, render(found, pictures).encode())
+    return found
 
 
 def export(layout: Layout, text: str, out: Path) -> int:
@@ -90,6 +100,7 @@ def find(layout: Layout, text: str) -> DatasetVersion:
 
 def open_for_task(layout: Layout, name: str, version: str, task: Task) -> PackedDataset:
     """The data version to train or evaluate on. Raises DataError for another task's data, and without a test split."""
+    _mention_fetching(layout, name)
     data = open_version(layout, name, version)
     if data.version.task != task:
         raise DataError(
@@ -99,3 +110,14 @@ def open_for_task(layout: Layout, name: str, version: str, task: Task) -> Packed
     if not any(split.name == "test" and split.rows for split in data.version.splits):
         raise DataError(f"{data.version.tag} has no test split to evaluate on", "add a version with more rows")
     return data
+
+
+def _mention_fetching(layout: Layout, name: str) -> None:
+    """Raises NotFoundError for a known data set of which the project has no version yet."""
+    from tidemill.config.groups import PACKAGED
+
+    if (PACKAGED / "data" / f"{name}.yaml").is_file() and not versions(layout, name):
+        raise NotFoundError(
+            f"this project has no version of {name} yet",
+            f"fetch it:  tidemill data add {name}   (or from files you have:  tidemill data add PATH --as {name})",
+        )

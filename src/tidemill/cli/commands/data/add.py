@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 import click
@@ -10,7 +9,7 @@ import click
 from tidemill.cli.checks_view import print_report
 from tidemill.cli.data_view import checking, line
 from tidemill.cli.options import json_option, print_json
-from tidemill.errors import DataError
+from tidemill.errors import DataError, InputError
 
 if TYPE_CHECKING:
     from tidemill.dataset.checks.finding import Report, SchemaChoice
@@ -18,8 +17,11 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="Example: tidemill data add trips.parquet --name trips --target duration")
-@click.argument("path", type=click.Path(path_type=Path))
-@click.option("--name", required=True, help="Name of the data set.")
+@click.argument("path")
+@click.option("--name", help="Name of the data set; needed unless PATH or --as is a known data set.")
+@click.option("--as", "choice", metavar="DATASET", help="Read PATH as the known data set DATASET is read.")
+@click.option("--digest", metavar="SHA256", help="An address: sha256:… that its bytes must have.")
+@click.option("--allow-http", is_flag=True, help="An address: follow it without encryption, too.")
 @click.option("--version", help="X.Y.Z; 1.0.0 when it is the first, then the next minor.")
 @click.option("--target", metavar="COLUMN", help="Table: the column to predict.")
 @click.option("--text", metavar="COLUMN", help="Text: the column with the text.")
@@ -40,14 +42,15 @@ if TYPE_CHECKING:
 )
 @json_option
 def command(
-    path: Path, name: str, version: str | None, target: str | None, text: str | None, kind: str | None,
+    path: str, name: str | None, choice: str | None, digest: str | None, allow_http: bool, version: str | None, target: str | None, text: str | None, kind: str | None,
     no_header: bool, as_text: tuple[str, ...], on_problem: str | None, schema: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Check the data at PATH, pack it, and make it a version.
 
     PATH is a folder of class folders with pictures (with or without train, val and test folders around them), a
-    Parquet, CSV or TSV file, or a folder with one for each of train, val and test. Splits that are missing are drawn
-    by content, so that a row stays in its split.
+    Parquet, CSV or TSV file, or a folder with one for each of train, val and test; an archive of such a folder
+    (tar, tar.gz, zip); an address (https://…) of any of these; or the name of a known data set: cifar10, dogs,
+    food11, cola, nyc_taxi. Splits that are missing are drawn by content, so that a row stays in its split.
     """
     from tidemill.dataset.reading import Reading
     from tidemill.project import data
@@ -58,11 +61,19 @@ def command(
     checks = data.Choices(cast("Literal['stop', 'leave-out'] | None", on_problem), cast("SchemaChoice | None", schema))
     reading = Reading(target, text, cast("Kind | None", kind), not no_header, frozenset(as_text))
     layout = find_project()
+    with checking("fetching") as progress:
+        fetching = data.Fetching(data.parse_digest(digest), allow_http, progress)
+        given = data.resolve(layout, path, choice=choice, reading=reading, fetching=fetching)
+    name = name or given.name
+    if name is None:
+        raise InputError("the data set needs a name", f"tidemill data add {path} --name NAME")
+    for address, found in given.source.items():
+        notes.append(f"{address} is {found}")
     try:
         with checking("checking") as progress:
             added = data.add_version(
-                layout, path, name=name, version=version, reading=reading, note=notes.append, progress=progress,
-                checks=checks, heard=reports.append,
+                layout, given.path, name=name, version=version, reading=given.reading, note=notes.append,
+                progress=progress, checks=checks, heard=reports.append, source=given.source,
             )  # fmt: skip
     except DataError:
         if as_json and reports:
