@@ -69,15 +69,23 @@ def _histogram(name: str, reference: NDArray[Any], window: NDArray[Any]) -> str:
         low, high = low - 0.5, high + 0.5
     edges = np.linspace(low, high, _BINS + 1)
     shares = [np.histogram(values.clip(low, high), edges)[0] / max(1, len(values)) for values in (reference, window)]
+    return histogram(name, edges, (shares[0], shares[1]), ("reference", "window"))
+
+
+def histogram(
+    name: str, edges: NDArray[np.float64], shares: tuple[NDArray[np.float64], NDArray[np.float64]],
+    sides: tuple[str, str],
+) -> str:  # fmt: skip
+    """The shares in bins between `edges` [B + 1], of the first side filled [B] and of the second as a line [B]."""
     top = max(float(max(share.max() for share in shares)), 1e-9)
     steps = [_steps(share / top) for share in shares]
     body = (
         f'<path d="{steps[0]}L{_WIDTH - 8} {_BOTTOM}L8 {_BOTTOM}z" class="area"/><path d="{steps[1]}" class="line"/>'
         f'<path d="M8 {_BOTTOM}H{_WIDTH - 8}" class="axis"/>'
-        + text(8, _HEIGHT - 10, f"{low:.3g}", style="soft")
-        + text(_WIDTH - 8, _HEIGHT - 10, f"{high:.3g}", anchor="end", style="soft")
+        + text(8, _HEIGHT - 10, f"{edges[0]:.3g}", style="soft")
+        + text(_WIDTH - 8, _HEIGHT - 10, f"{edges[-1]:.3g}", anchor="end", style="soft")
     )
-    return figure(f"distribution of {name}, reference and window", body)
+    return figure(f"distribution of {name}, {sides[0]} and {sides[1]}", body)
 
 
 def _steps(heights: NDArray[np.float64]) -> str:
@@ -94,19 +102,26 @@ def _bars(name: str, reference: NDArray[Any], window: NDArray[Any]) -> str:
     shares = [np.bincount(part, minlength=len(values)) / max(1, len(part))
               for part in np.split(codes, [len(reference)])]  # fmt: skip
     shown = np.sort(np.argsort(-(shares[0] + shares[1]), kind="stable")[:12])
-    top = max(float(shares[0].max()), float(shares[1].max()), 1e-9)
-    slot = (_WIDTH - 16) / len(shown)
+    names = [str(values[value]) for value in shown]
+    return bars(name, names, (shares[0][shown], shares[1][shown]), ("reference", "window"))
+
+
+def bars(
+    name: str, values: Sequence[str], shares: tuple[NDArray[np.float64], NDArray[np.float64]], sides: tuple[str, str]
+) -> str:
+    """The shares of `values` [C], both sides [C] beside each other."""
+    top = max(float(shares[0].max(initial=0)), float(shares[1].max(initial=0)), 1e-9)
+    slot = (_WIDTH - 16) / max(1, len(values))
     parts = [f'<path d="M8 {_BOTTOM}H{_WIDTH - 8}" class="axis"/>']
-    for index, value in enumerate(shown):
+    for index, value in enumerate(values):
         for side, (share, style) in enumerate(zip(shares, ("area", "bar"), strict=True)):
-            height = 108 * share[value] / top
+            height = 108 * share[index] / top
             x = 8 + index * slot + slot * (0.1 + 0.4 * side)
             parts.append(f'<rect x="{x:.1f}" y="{_BOTTOM - height:.1f}" width="{slot * 0.4:.1f}" '
                          f'height="{height:.1f}" rx="1.5" class="{style}"/>')  # fmt: skip
-        label = str(values[value])
-        parts.append(text(8 + (index + 0.5) * slot, _HEIGHT - 10, label[: max(1, int(slot / 7))], anchor="middle",
+        parts.append(text(8 + (index + 0.5) * slot, _HEIGHT - 10, value[: max(1, int(slot / 7))], anchor="middle",
                           style="soft"))  # fmt: skip
-    return figure(f"share of each {name}, reference and window", "".join(parts))
+    return figure(f"share of each {name}, {sides[0]} and {sides[1]}", "".join(parts))
 
 
 def reliability(
