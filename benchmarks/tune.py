@@ -9,8 +9,8 @@ on a table that scikit-learn carries.
 - overhead: seconds of a trial beyond its training: a search of short trials against bare xgboost.train with the same
   settings on matrices that are ready, in the same process order; bar 0.3 s. Workers are up before the clock starts.
 - best: trials until the validation RMSE is below 6.30, the best that the source found by hyperopt, and copied by hand,
-  with early stopping on the same month; bar 50. The source judges on the month that it tunes on, and so does this part; that the
-  figure is not an artefact of it is shown by the last column: the same model on 2021-03, which nothing has seen.
+  with early stopping on the same month; bar 50. The source judges on the month that it tunes on, and so does this
+  part; beside it stands the error of the same model on 2021-03, which nothing has seen.
 - pruned: training time until the search with asha has a value as good as the best that the same search without pruning
   finds, against all of the training time of that one; bar 0.5; median over seeds.
 """
@@ -87,8 +87,8 @@ def overhead(layout: Layout, trials: int) -> dict[str, Any]:
     """A search of short trials, and the same trainings bare."""
     trees = 40
     # The pruner is asked at every report, but ends nothing: what is trained is the same on both sides.
-    arguments = [f"model.params.trees={trees}", "model.params.patience=0", "search.pruner=median", "search.min_steps=99",
-                 f"search.trials={trials}", "model.params.depth=range(3,9)",
+    arguments = [f"model.params.trees={trees}", "model.params.patience=0", "search.pruner=median",
+                 "search.min_steps=99", f"search.trials={trials}", "model.params.depth=range(3,9)",
                  "model.params.learning_rate=interval(0.05,0.5)", *FIXED]  # fmt: skip
     clock, began = Clock(), time.monotonic()
     tuned = tune(layout, arguments, watch=clock)
