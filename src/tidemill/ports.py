@@ -94,6 +94,9 @@ class SourceModel(Protocol):
 class ModelFamily(Protocol):
     """Trains the models of one task."""
 
+    def check(self, config: Config, data: PackedDataset) -> None:
+        """Before a run begins: raises ConfigError or GateError for a model that cannot be trained on `data`."""
+
     def fit(self, config: Config, data: PackedDataset, report: Reporter, workdir: Path) -> SourceModel:
         """Train. `workdir` outlives the process: what a killed fit left there is gone on from, or begun anew."""
 

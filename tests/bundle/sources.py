@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import io
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from tidemill.backends.families._chain import Chain
 from tidemill.backends.families.models.bert import BertNetwork, fresh_encoder
 from tidemill.backends.families.models.small_cnn import SmallCnnNetwork
 from tidemill.backends.families.networks.graphs import PictureGraph, SentenceGraph
 from tidemill.backends.families.networks.source import NetworkModel
 from tidemill.backends.families.tables.columns import frame
 from tidemill.backends.families.tables.encode import plain, standardiser
-from tidemill.backends.families.tables.linear import LinearModel, fit_linear, with_all_classes
+from tidemill.backends.families.tables.linear import fit_linear, with_all_classes
+from tidemill.backends.families.tables.pipeline import PipelineModel
 from tidemill.backends.families.tables.trees import Part, TreesModel, boost
 from tidemill.bundle.consistency import signature_of
 from tidemill.bundle.preprocess import Preprocessor
@@ -89,10 +93,12 @@ def _fitted(settings: Config, prepared: TabularPreprocessing, feed: Any, target:
         if labels:
             pipeline = with_all_classes(pipeline, len(labels))
         width = int(pipeline["predict"].n_features_in_)
-        return LinearModel(signature_of("tabular", prepared, tuple(labels), width), prepared, pipeline)
+        return PipelineModel(signature_of("tabular", prepared, tuple(labels), width), prepared, pipeline)
     encoder = plain(prepared)
     features = np.asarray(encoder.fit_transform(frame(prepared, feed)), np.float32)
-    booster = boost(settings, Part(features, target), None, classes=len(labels), report=Silent())
+    with tempfile.TemporaryDirectory() as folder:
+        chain = Chain(Path(folder))
+        booster = boost(settings, Part(features, target), None, classes=len(labels), report=Silent(), chain=chain)
     signature = signature_of("tabular", prepared, tuple(labels), features.shape[1])
     return TreesModel(signature, prepared, encoder, booster, standardiser().fit(features))
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 
 from tidemill.dataset.read import PackedDataset
+from tidemill.domain.dataset import Kind
 from tidemill.project.samples import write_breast_cancer, write_diabetes, write_digits, write_sentences
 
 from ..training.samples import packed
@@ -48,3 +51,15 @@ def source(tmp_path: Path) -> Callable[[str, str], Path]:
         return tmp_path / "project"
 
     return write
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Callable[..., PackedDataset]:
+    """Packs a table given by columns; `target` is what is predicted."""
+
+    def pack(kind: Kind, **columns: Any) -> PackedDataset:
+        file = tmp_path / "table.parquet"
+        pd.DataFrame(columns).to_parquet(file)
+        return packed(file, tmp_path / "packed", "tabular", target="target", kind=kind)
+
+    return pack

@@ -135,8 +135,8 @@ def test_settings_are_its_keyword_arguments(project: Path, digits: PackedDataset
         ("ANSWER", "my_net.ANSWER is a int, not a class", "name the class"),
         ("NotOne", "makes a NotOne, not a torch.nn.Module", "torch.nn.Module"),
         ("Wide", r"gives \[2, 16\] for two rows; the data has 10 classes", "logits"),
-        ("Fails", r"ValueError: no such width \(my_net.py, line 43\)", "correct"),
-        ("Trips", r"Trips.forward: RuntimeError: .*\(my_net.py, line 48\)", "correct"),
+        ("Fails", r"ValueError: no such width \(my_net.py, line 41\)", "correct"),
+        ("Trips", r"Trips.forward: RuntimeError: .*\(my_net.py, line 46\)", "correct"),
     ],
 )
 def test_what_is_no_model_is_said_in_one_line(

@@ -82,11 +82,11 @@ def test_saved_and_loaded_it_answers_the_same(kind: str, digits: PackedDataset, 
 @pytest.mark.parametrize("kind", ["small_cnn", "alexnet", "resnet18"])
 @pytest.mark.parametrize("size", [8, 28, 64, 97, 224])
 def test_every_network_fits_every_size(kind: str, size: int) -> None:
-    from tidemill.backends.families.image import _network
+    from tidemill.backends.families.models.pictures import picture_network
 
     params = {"small_cnn": {"channels": 4}, "alexnet": {"width": 0.1}, "resnet18": {"channels": 8}}[kind]
     shape = {"channels": 3, "height": size, "width": size + 5}
-    network = _network({"kind": kind, "params": params, "shape": shape}, classes=3).eval()
+    network = picture_network({"kind": kind, "params": params, "shape": shape}, 3, Path()).eval()
     with torch.inference_mode():
         logits, embedding = network(torch.zeros(2, 3, size, size + 5))
     assert logits.shape == (2, 3)

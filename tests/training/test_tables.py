@@ -10,7 +10,7 @@ import pytest
 import skops.io
 from sklearn.base import BaseEstimator
 
-from tidemill.backends.families.tables.linear import LinearModel
+from tidemill.backends.families.tables.pipeline import PipelineModel
 from tidemill.backends.families.tables.trees import TreesModel
 from tidemill.backends.families.tabular import TabularFamily
 from tidemill.bundle.preprocess import Preprocessor
@@ -23,11 +23,11 @@ from .samples import Heard, settings
 Packer = Callable[..., PackedDataset]
 
 
-def fit(data: PackedDataset, heard: Heard, folder: Path, *overrides: str) -> LinearModel | TreesModel:
+def fit(data: PackedDataset, heard: Heard, folder: Path, *overrides: str) -> PipelineModel | TreesModel:
     return TabularFamily().fit(settings("tabular", *overrides), data, heard, folder)
 
 
-def on_test(model: LinearModel | TreesModel, data: PackedDataset) -> Evaluation:
+def on_test(model: PipelineModel | TreesModel, data: PackedDataset) -> Evaluation:
     examples = data.examples("test")
     return evaluate(model.signature, model.score(Preprocessor(model.preprocessing).prepare(examples.inputs)), examples)
 

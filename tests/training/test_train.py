@@ -86,8 +86,9 @@ def test_data_of_another_task_is_refused(project: Layout) -> None:
 
 
 def test_a_failure_marks_the_run_failed(project: Layout) -> None:
-    with pytest.raises(ConfigError, match="does no classification"):
-        training.train(project, ["model=lasso"])
+    given = ["model=sklearn", "model.params.estimator=LinearDiscriminantAnalysis"]
+    with pytest.raises(ConfigError, match="LinearDiscriminantAnalysis refuses"):
+        training.train(project, [*given, "model.params.settings={solver: svd, shrinkage: 0.5}"])
     newest = client(project).search_runs(["1"])[0]
     assert newest.info.status == "FAILED"
 

@@ -56,7 +56,7 @@ def _print(done: list[tuple[Row, Trained]]) -> None:
     print_table(
         ("version", *names, *metrics),
         [
-            (str(each.version), *(row.swept.get(name, "") for name in names),
+            (str(each.version) if each.registered else "none", *(row.swept.get(name, "") for name in names),
              *(f"{each.evaluation.metrics[name]:.4f}" for name in metrics))
             for row, each in done
         ],

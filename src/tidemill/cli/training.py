@@ -45,12 +45,14 @@ def resume_shown(layout: Layout, run: str, *, anyway: bool) -> Trained:
 
 def plain(trained: Trained) -> dict[str, Any]:
     """What `--json` answers."""
+    registered = trained.registered
     return {
-        "model": trained.version.name,
-        "version": trained.version.number,
+        "model": trained.run.spec.model,
+        "version": None if registered is None else registered[0].number,
         "run": trained.run.id,
         "dataset": trained.run.spec.dataset,
-        "bundle": str(trained.bundle),
+        "bundle": None if registered is None else str(registered[1]),
+        **({"not_registered": trained.refusal} if trained.refusal else {}),
         "metrics": trained.evaluation.metrics,
         "per_class": trained.evaluation.per_class,
         "trainable_params": int(trained.run.metrics["trainable_params"]),

@@ -24,4 +24,4 @@ def family_of(task: Task, root: Path = Path()) -> ModelFamily:
         case "tabular":
             from tidemill.backends.families.tabular import TabularFamily
 
-            return TabularFamily()
+            return TabularFamily(root)

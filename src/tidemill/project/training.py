@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidemill.errors import DataError, NotFoundError, nearest
+from tidemill.errors import DataError, GateError, NotFoundError, nearest
 from tidemill.process import limit_threads
 from tidemill.project.configuration import config
 from tidemill.project.data import open_for_task
@@ -29,12 +29,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What a training gave: its run, the registered version, the evaluation on the test split, and the bundle."""
+    """What a training gave: its run, the evaluation on the test split, and what was registered.
+
+    With `export.required=false` nothing may be: `refusal` then says why.
+    """
 
     run: Run
-    version: ModelVersion
     evaluation: Evaluation
-    bundle: Path
+    registered: tuple[ModelVersion, Path] | None
+    refusal: str = ""
+
+    @property
+    def version(self) -> ModelVersion:
+        """The registered version. Raises GateError when there is none."""
+        return self._registered()[0]
+
+    @property
+    def bundle(self) -> Path:
+        """The directory of its bundle. Raises GateError when there is none."""
+        return self._registered()[1]
+
+    def _registered(self) -> tuple[ModelVersion, Path]:
+        if self.registered is None:
+            raise GateError(f"the run {self.run.id} registered no version: {self.refusal}", "choose another model")
+        return self.registered
 
 
 class Silent:
@@ -61,6 +79,7 @@ def train(
     settings = settings or config(layout, overrides)
     _check_decision(layout, decision)
     data = open_for_task(layout, settings.data.name, settings.data.version, settings.task)
+    family_of(settings.task, layout.root).check(settings, data)
     spec, difference = present_spec(layout, settings, data, decision)
     sweep(layout.runs, settings.trainer.resume.keep)
     return carry_out(Job(layout, settings, data, spec, difference, parent), report or Silent())
@@ -104,8 +123,22 @@ def carry_out(job: Job, report: Reporter) -> Trained:
         evaluation, run = _evaluated(opened, run, model, job.data)
         run = replace(run, id=tracker.settle(run.id))  # the bundle and its version name the run by MLflow's id
         report.progress(0, 1, "exporting")
-        version, bundle = _registered(layout, settings, run, model, job.data, evaluation)
-    return Trained(replace(run, status="finished"), version, evaluation, bundle)
+        try:
+            registered, refusal = _registered(layout, settings, run, model, job.data, evaluation), ""
+        except GateError as error:
+            if settings.export.required:
+                raise
+            registered, refusal = None, error.headline
+            _keep_refusal(opened, refusal)
+    return Trained(replace(run, status="finished"), evaluation, registered, refusal)
+
+
+def _keep_refusal(opened: Opened, refusal: str) -> None:
+    """The run says why no version came of it."""
+    file = opened.folder.path / "refused.txt"
+    file.write_text(f"{refusal}\n", encoding="utf-8")
+    for tracker, number in opened.runs:
+        tracker.keep(number, file, "export")
 
 
 def _evaluated(opened: Opened, run: Run, model: SourceModel, data: PackedDataset) -> tuple[Evaluation, Run]:

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from tidemill.domain.bundle import Signature
     from tidemill.ports import Raw
 
-_PART = 4096  # rows
+_PART, _PICTURES = 4096, 256  # rows that are prepared together; decoded pictures are large
 _PICTURED = 60  # classes: more make a picture nobody can read
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """`rows` were scored. Classification: accuracy, macro_f1 (mean over the classes that occur), log_loss (nats);
-    regression: rmse, mae, r2.
+    """`rows` were scored. Classification: accuracy, macro_f1 (mean over the classes that occur), mcc
+    (Matthews' correlation), log_loss (nats); regression: rmse, mae, r2.
 
     `per_class` holds precision, recall (the accuracy on the rows of the class), f1 and support for each label;
     `confusion[i][j]` counts rows of label i that were taken for label j, in the order of `labels`.
@@ -70,8 +70,9 @@ def evaluate(signature: Signature, scored: Scored, examples: Examples) -> Evalua
 
 
 def score_inputs(answer: Callable[[Sequence[Raw]], Scored], inputs: Sequence[Raw]) -> Scored:
-    """The answers to raw `inputs`, in their order; a few thousand at a time, so that memory does not grow with them."""
-    parts = [answer(inputs[start : start + _PART]) for start in range(0, len(inputs), _PART)]
+    """The answers to raw `inputs`, in their order; some at a time, so that memory does not grow with them."""
+    rows = _PICTURES if inputs and isinstance(inputs[0], bytes) else _PART
+    parts = [answer(inputs[start : start + rows]) for start in range(0, len(inputs), rows)]
     if not parts:
         raise DataError("there are no rows to score", "add a version whose test split has rows")
     return Scored(np.concatenate([part.scores for part in parts]), np.concatenate([part.embedding for part in parts]))
@@ -88,6 +89,7 @@ def _classification(labels: tuple[str, ...], scores: NDArray[np.float64], truth:
     metrics = {
         "accuracy": float(hits.sum() / len(truth)),
         "macro_f1": float(f1[support > 0].mean()),
+        "mcc": _matthews(confusion),
         "log_loss": float(-np.log(certain).mean()),
     }
     figures = zip(precision.tolist(), recall.tolist(), f1.tolist(), support.tolist(), strict=True)
@@ -96,6 +98,14 @@ def _classification(labels: tuple[str, ...], scores: NDArray[np.float64], truth:
         label: dict(zip(names, map(float, each), strict=True)) for label, each in zip(labels, figures, strict=True)
     }
     return Evaluation(len(truth), metrics, per_class, labels, tuple(map(tuple, confusion.tolist())))
+
+
+def _matthews(confusion: NDArray[np.int64]) -> float:
+    """Matthews' correlation for any number of classes (Gorodkin, 2004); 0 where all rows are, or are taken for, one."""
+    counts = confusion.astype(np.float64)
+    rows, support, answered = counts.sum(), counts.sum(axis=1), counts.sum(axis=0)
+    spread = (rows**2 - (support**2).sum()) * (rows**2 - (answered**2).sum())
+    return float((counts.trace() * rows - support @ answered) / np.sqrt(spread)) if spread > 0 else 0.0
 
 
 def _regression(answer: NDArray[np.float64], truth: NDArray[np.float64]) -> Evaluation:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 
+from tidemill.backends.families.models.available import check_network
 from tidemill.backends.families.models.pictures import described, expected_of, picture_network, width_of
 from tidemill.backends.families.networks.fit import Splits, fit, seeded, share_cores
 from tidemill.backends.families.networks.graphs import PictureGraph
@@ -36,6 +37,10 @@ class ImageFamily:
     """Networks for pictures, by `model.kind`; `root` is the project that holds own models and pretrained weights."""
 
     root: Path = Path()
+
+    def check(self, config: Config, data: PackedDataset) -> None:
+        """Whether the project's own code can be imported, and pretrained weights are there. Raises ConfigError."""
+        check_network(config.model, self.root)
 
     def fit(self, config: Config, data: PackedDataset, report: Reporter, workdir: Path) -> NetworkModel:
         """Normalised by the training pictures; validated on the classes that training has seen."""

@@ -1,17 +1,23 @@
-"""Tabular regression and classification: linear models by scikit-learn, trees by XGBoost."""
+"""Tabular regression and classification: pipelines by scikit-learn, trees by XGBoost."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tidemill.backends.families._chain import Chain
+from tidemill.backends.families.imported import check_unchanged
 from tidemill.backends.families.tables.columns import frame, inputs, preprocessing, targets
-from tidemill.backends.families.tables.encode import plain, standardiser
-from tidemill.backends.families.tables.linear import LinearModel, fit_linear, with_all_classes
+from tidemill.backends.families.tables.linear import fit_linear, with_all_classes
+from tidemill.backends.families.tables.links import link_pipeline
+from tidemill.backends.families.tables.pipeline import PIPELINE, PipelineModel
+from tidemill.backends.families.tables.ready import Ready, make_ready
 from tidemill.backends.families.tables.saved import load_skops, read_config
-from tidemill.backends.families.tables.trees import BOOSTER, Part, TreesModel, boost
+from tidemill.backends.families.tables.sklearn import chosen_estimator, fit_estimator, own_code
+from tidemill.backends.families.tables.trees import TreesModel, boost, load_trees, objective_of
 from tidemill.bundle.preprocess import Preprocessor
 from tidemill.config.architectures import ARCHITECTURES
 from tidemill.domain.bundle import Signature, Tensor
@@ -26,11 +32,16 @@ if TYPE_CHECKING:
     from tidemill.ports import Feed, ModelFamily, Reporter
 
 
+@dataclass(frozen=True)
 class TabularFamily:
-    """`model.kind`: linear, lasso or xgboost."""
+    """Models for tables, by `model.kind`; `root` is the project that holds own models."""
 
-    def fit(self, config: Config, data: PackedDataset, report: Reporter, workdir: Path) -> LinearModel | TreesModel:
-        """Raises ConfigError when the model is not made for the kind of target."""
+    root: Path = Path()
+    made: dict[str, Ready] = field(default_factory=dict, repr=False, compare=False)
+
+    def check(self, config: Config, data: PackedDataset) -> None:
+        """Before anything is trained. Raises ConfigError when the model is not made for the kind of target, and
+        GateError when it could not be exported though `export.required` asks for it."""
         kind = data.version.kind
         if kind not in ARCHITECTURES[config.model.kind].kinds:
             fitting = [name for name, each in ARCHITECTURES.items() if "tabular" in each.tasks and kind in each.kinds]
@@ -38,81 +49,81 @@ class TabularFamily:
                 f"model.kind={config.model.kind} does no {kind}, which {data.version.tag} is",
                 f"choose one of them:  {', '.join(f'model={name}' for name in fitting)}",
             )
+        if config.model.kind in ("sklearn", "own"):
+            chosen_estimator(config, kind, self.root)
+        elif config.model.kind == "xgboost":
+            objective_of(config, len(data.version.classes))
+
+    def fit(self, config: Config, data: PackedDataset, report: Reporter, workdir: Path) -> PipelineModel | TreesModel:
+        """Raises what `check` raises."""
+        self.check(config, data)
+        if config.model.kind == "xgboost":
+            return _trees(config, data, self._ready(data), report, Chain(workdir))
         prepared = preprocessing(data)
         prepare = Preprocessor(prepared)
         labels = data.version.classes
         feeds = {split.name: prepare.prepare_table(_features(data, split.name))
                  for split in data.version.splits if split.rows and split.name in ("train", "val")}  # fmt: skip
         target = {split: targets(data, split, labels) for split in feeds}
-        if config.model.kind == "xgboost":
-            return _trees(config, data, prepared, feeds, target, report)
-        return _linear(config, data, prepared, feeds, target, report)
+        model = self._pipeline(config, data, prepared, feeds, target, report)
+        link_pipeline(Chain(workdir), model.pipeline)
+        return model
 
-    def load(self, directory: Path) -> LinearModel | TreesModel:
+    def _ready(self, data: PackedDataset) -> Ready:
+        """Of the data version that was trained on last: a search trains on the same one again and again."""
+        if data.version.digest not in self.made:
+            self.made.clear()
+            self.made[data.version.digest] = make_ready(data)
+        return self.made[data.version.digest]
+
+    def _pipeline(
+        self, config: Config, data: PackedDataset, prepared: TabularPreprocessing, feeds: Mapping[str, Feed],
+        target: dict[str, Any], report: Reporter,
+    ) -> PipelineModel:  # fmt: skip
+        report.progress(0, 1, "fitting")
+        labels, rows = data.version.classes, frame(prepared, feeds["train"])
+        if config.model.kind in ("sklearn", "own"):
+            estimator = chosen_estimator(config, data.version.kind, self.root)
+            pipeline = fit_estimator(config, estimator, prepared, rows, target["train"], self.root)
+        else:
+            pipeline = fit_linear(config, prepared, rows, target["train"])
+            pipeline = with_all_classes(pipeline, len(labels)) if labels else pipeline
+        width = pipeline["encode"].transform(rows.iloc[:1]).shape[1]
+        signature = _signature(data, prepared, width)
+        model = PipelineModel(signature, prepared, pipeline, own_code(config, self.root))
+        report.progress(1, 1, "fitting")
+        report.metrics(_quality(model, feeds, target), 1)
+        return model
+
+    def load(self, directory: Path) -> PipelineModel | TreesModel:
         """What `save` of either wrote."""
-        model, signature, prepared = read_config(directory)
-        match model:
+        config, signature, prepared = read_config(directory)
+        match config["model"]:
             case "linear":
-                return LinearModel(signature, prepared, load_skops(directory / "pipeline.skops"))
+                return self._load_pipeline(directory, config, signature, prepared)
             case "trees":
-                import xgboost
+                return load_trees(directory, signature, prepared)
+        raise BundleError(f"{directory} holds a model of the unknown kind {config['model']!r}", "train it again")
 
-                booster = xgboost.Booster()
-                try:
-                    booster.load_model(directory / BOOSTER)
-                except (xgboost.core.XGBoostError, OSError) as error:
-                    raise BundleError(
-                        f"{directory / BOOSTER}: {str(error).splitlines()[0]}", "train it again"
-                    ) from None
-                encoder, standard = (
-                    load_skops(directory / "encoder.skops"),
-                    load_skops(directory / "standardiser.skops"),
-                )
-                return TreesModel(signature, prepared, encoder, booster, standard)
-        raise BundleError(f"{directory} holds a model of the unknown kind {model!r}", "train it again")
+    def _load_pipeline(
+        self, directory: Path, config: Mapping[str, Any], signature: Signature, prepared: TabularPreprocessing
+    ) -> PipelineModel:
+        path, code = config.get("own"), config.get("code")
+        if path is None or code is None:
+            return PipelineModel(signature, prepared, load_skops(directory / PIPELINE))
+        check_unchanged(path, self.root, code)
+        return PipelineModel(signature, prepared, load_skops(directory / PIPELINE, also=(path,)), (path, code))
 
 
 def _features(data: PackedDataset, split: str) -> Any:
     return data.table(split, [column.name for column in data.version.features])
 
 
-def _linear(
-    config: Config, data: PackedDataset, prepared: TabularPreprocessing, feeds: Mapping[str, Feed],
-    target: dict[str, Any], report: Reporter,
-) -> LinearModel:  # fmt: skip
-    report.progress(0, 1, "fitting")
-    pipeline = fit_linear(config, prepared, frame(prepared, feeds["train"]), target["train"])
-    labels = data.version.classes
-    if labels:
-        pipeline = with_all_classes(pipeline, len(labels))
-    width = int(pipeline["predict"].n_features_in_)
-    model = LinearModel(_signature(data, prepared, width), prepared, pipeline)
-    report.progress(1, 1, "fitting")
-    report.metrics(_quality(model, feeds, target), 1)
-    return model
-
-
-def _trees(
-    config: Config, data: PackedDataset, prepared: TabularPreprocessing, feeds: Mapping[str, Feed],
-    target: dict[str, Any], report: Reporter,
-) -> TreesModel:  # fmt: skip
-    encoder = plain(prepared)
-    features = {"train": np.asarray(encoder.fit_transform(frame(prepared, feeds["train"])), np.float32)}
-    if "val" in feeds:
-        features["val"] = np.asarray(encoder.transform(frame(prepared, feeds["val"])), np.float32)
-    parts = {split: Part(*_seen(features[split], target[split], target["train"])) for split in features}
-    booster = boost(config, parts["train"], parts.get("val"), classes=len(data.version.classes), report=report)
-    standard = standardiser().fit(features["train"])
-    signature = _signature(data, prepared, features["train"].shape[1])
-    return TreesModel(signature, prepared, encoder, booster, standard)
-
-
-def _seen(features: Any, target: Any, trained: Any) -> tuple[Any, Any]:
-    """Without the rows of classes that training has not seen: they say nothing about when to stop."""
-    if target.dtype != np.int64:
-        return features, target
-    known = np.isin(target, np.unique(trained))
-    return features[known], target[known]
+def _trees(config: Config, data: PackedDataset, ready: Ready, report: Reporter, chain: Chain) -> TreesModel:
+    train, val, classes = ready.parts["train"], ready.parts.get("val"), len(data.version.classes)
+    booster = boost(config, train, val, classes=classes, report=report, chain=chain)
+    signature = _signature(data, ready.prepared, ready.width)
+    return TreesModel(signature, ready.prepared, ready.encoder, booster, ready.standardiser)
 
 
 def _signature(data: PackedDataset, prepared: TabularPreprocessing, width: int) -> Signature:
@@ -121,7 +132,7 @@ def _signature(data: PackedDataset, prepared: TabularPreprocessing, width: int) 
     return Signature("tabular", data.version.kind, tuple(inputs(prepared)), outputs, tuple(labels))
 
 
-def _quality(model: LinearModel, feeds: Mapping[str, Feed], target: dict[str, Any]) -> dict[str, float]:
+def _quality(model: PipelineModel, feeds: Mapping[str, Feed], target: dict[str, Any]) -> dict[str, float]:
     found = {}
     for split, feed in feeds.items():
         scores = model.score(feed).scores

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tidemill.backends.families.models.available import check_network
 from tidemill.backends.families.models.sentences import sentence_network, sentence_parts
 from tidemill.backends.families.models.tokenizer import pad_id
 from tidemill.backends.families.networks.batches import Batches
@@ -27,6 +28,10 @@ class TextFamily:
     """Networks for sentences, by `model.kind`; `root` is the project that holds own models and pretrained weights."""
 
     root: Path = Path()
+
+    def check(self, config: Config, data: PackedDataset) -> None:
+        """Whether the project's own code can be imported, and pretrained weights are there. Raises ConfigError."""
+        check_network(config.model, self.root)
 
     def fit(self, config: Config, data: PackedDataset, report: Reporter, workdir: Path) -> NetworkModel:
         """A tokenizer of the training sentences and random weights, or both as `model.params.pretrained` has them."""

@@ -75,7 +75,7 @@ def _check_alone(resume: str, settings: tuple[str, ...], *, multirun: bool, beca
 
 
 def _summary(trained: Trained) -> None:
-    evaluation, version = trained.evaluation, trained.version
+    evaluation = trained.evaluation
     figures = evaluation.metrics
     click.echo()
     if evaluation.labels:
@@ -88,6 +88,11 @@ def _summary(trained: Trained) -> None:
     else:
         told = ", ".join(f"{name} {value:.4g}" for name, value in figures.items())
         click.echo(f"error     {told} on {evaluation.rows:,} test rows")
+    if trained.registered is None:
+        click.echo(f"model     not registered: {trained.refusal}")
+        click.echo(f"run       {trained.run.id}, which keeps the model under source/")
+        return
+    version = trained.version
     click.echo(f"model     {version} (challenger), bundle {version.bundle.short}")
     click.echo(f"run       {trained.run.id}")
     click.echo(f"\nnext:  tidemill models promote {version.name} {version.number}")

@@ -95,6 +95,9 @@ def _print_tuned(tuned: Tuned, *, as_json: bool) -> None:
         click.echo(f"\n  tidemill train {' '.join(_quoted(each) for each in overrides)}")
     if tuned.trained is not None:
         figures = ", ".join(f"{name} {value:.4g}" for name, value in tuned.trained.evaluation.metrics.items())
+        if tuned.trained.registered is None:
+            click.echo(f"\nmodel     not registered: {tuned.trained.refusal}; on the test split: {figures}")
+            return
         version = tuned.trained.version
         click.echo(f"\nmodel     {version} (challenger), on the test split: {figures}")
         click.echo(f"next:     tidemill models promote {version.name} {version.number}")

@@ -78,7 +78,8 @@ ARCHITECTURES: Mapping[str, Architecture] = {
     "linear": Architecture(("tabular",), Linear, _BOTH),
     "lasso": Architecture(("tabular",), Lasso, ("regression",)),
     "xgboost": Architecture(("tabular",), XGBoost, _BOTH),
-    "own": Architecture(("image", "text"), Own),
+    "sklearn": Architecture(("tabular",), Sklearn, _BOTH),
+    "own": Architecture(("image", "text", "tabular"), Own, _BOTH),
 }
 
 

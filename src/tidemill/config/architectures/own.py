@@ -17,4 +17,4 @@ class Own:
     vocabulary: int = bounded(2000, low=300, high=100_000)  # text: size of the tokenizer trained from the data
     lowercase: bool = False  # text
     max_length: int = bounded(64, low=4, high=512)  # text: tokens
-    scale: Literal["standard", "minmax", "none"] = "standard"  # tables: of numbers
+    numbers: Literal["standard", "minmax", "bins", "plain"] = "standard"  # tables: how numbers are given to it

@@ -13,6 +13,7 @@ class Linear:
     """Linear regression, or logistic regression for classes."""
 
     l2: float = bounded(1.0, above=0)  # strength of the penalty (classes only)
+    numbers: Literal["standard", "bins"] = "standard"  # standardised, or each in 20 bins of as many rows
 
 
 @dataclass
@@ -20,6 +21,7 @@ class Lasso:
     """Linear regression with an L1 penalty (Tibshirani, 1996)."""
 
     alpha: float = bounded(0.1, above=0)  # strength of the penalty
+    numbers: Literal["standard", "bins"] = "standard"  # standardised, or each in 20 bins of as many rows
 
 
 @dataclass
@@ -46,4 +48,4 @@ class Sklearn:
 
     estimator: str  # RandomForestRegressor, LogisticRegression, SVC, …
     settings: dict[str, Any] = field(default_factory=dict)  # of the estimator, by its own names
-    scale: Literal["auto", "standard", "minmax", "none"] = "auto"  # of numbers; "auto": as the estimator needs them
+    numbers: Literal["auto", "standard", "minmax", "bins", "plain"] = "auto"  # "auto": as the estimator needs them

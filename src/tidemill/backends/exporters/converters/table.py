@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+import numpy as np
 import onnx
+import onnx.numpy_helper
 from onnx import TensorProto, helper
 
 from tidemill.domain.bundle import Signature, TabularPreprocessing
@@ -20,6 +23,7 @@ OPSETS = {"": 15, "ai.onnx.ml": 3}
 
 _IR = 8
 _FEATURES = "features"
+_SEEN = "scores_of_seen_classes"
 
 
 @runtime_checkable
@@ -51,7 +55,11 @@ def convert_table(model: LinearSource | TreesSource, path: Path) -> None:
     graph.add("encode", _encoder(encoder, model), names, {0: _FEATURES})
     if isinstance(model, LinearSource):
         estimator = model.pipeline["predict"]
-        graph.add("predict", _sklearn(estimator, width), [_FEATURES], {-1: "scores"})
+        seen = list(estimator.classes_) if model.signature.labels else []
+        whole = len(seen) == len(model.signature.labels)
+        graph.add("predict", _sklearn(estimator, width), [_FEATURES], {-1: "scores" if whole else _SEEN})
+        if not whole:
+            graph.spread(_SEEN, "scores", seen, len(model.signature.labels))
         graph.nodes.append(helper.make_node("Identity", [_FEATURES], ["embedding"]))
     else:
         graph.add("predict", _trees(model.booster, width), [_FEATURES], {-1: "scores"})
@@ -85,6 +93,13 @@ class _Assembly:
             node.output.extend(inner[1])
             node.name = f"{part}/{node.name or node.output[0]}"
             self.nodes.append(node)
+
+    def spread(self, source: str, into: str, positions: Sequence[int], width: int) -> None:
+        """Put the columns of `source` at `positions` of a matrix that is `width` wide and 0 elsewhere."""
+        places = np.zeros((len(positions), width), np.float32)
+        places[np.arange(len(positions)), list(positions)] = 1.0
+        self.constants.append(onnx.numpy_helper.from_array(places, f"{into}/places"))
+        self.nodes.append(helper.make_node("MatMul", [source, f"{into}/places"], [into]))
 
     def model(self, signature: Signature) -> ModelProto:
         """The whole, with the inputs and outputs of `signature`."""
@@ -120,7 +135,9 @@ def _converted(estimator: Any, inputs: list[tuple[str, Any]]) -> ModelProto:
     if hasattr(estimator, "classes_"):
         options[id(estimator)] = {"zipmap": False}
     try:
-        found: ModelProto = convert_sklearn(estimator, initial_types=inputs, target_opset=OPSETS, options=options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the converter reads what scikit-learn is about to give up
+            found: ModelProto = convert_sklearn(estimator, initial_types=inputs, target_opset=OPSETS, options=options)
     except Exception as error:  # the converter's errors have no class in common
         raise _refused(type(estimator).__name__, error) from error
     return found

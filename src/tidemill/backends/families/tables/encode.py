@@ -2,27 +2,61 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import KBinsDiscretizer, MinMaxScaler, OneHotEncoder, StandardScaler
 
 from tidemill.backends.families.tables.columns import categories, numbers
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from tidemill.domain.bundle import TabularPreprocessing
 
 
-def scaled(prepared: TabularPreprocessing) -> ColumnTransformer:
-    """For linear models: numbers with their gaps filled by the mean and standardised, categories one-hot."""
+BINS = 20
+
+
+def filled(prepared: TabularPreprocessing, numbers: str, seed: int = 0) -> ColumnTransformer:
+    """For models that know no gaps: these filled by the mean, categories one-hot.
+
+    `numbers` are then "standard" (mean 0, deviation 1), "minmax" (in [0, 1]), "bins" (one-hot for one of 20 bins of as
+    many rows each: a few wild values do no harm, and the answer need not be straight) or "plain".
+    """
     steps: list[tuple[str, Any]] = []
     if any(each.nullable for each in prepared.columns if each.type != "category"):
         steps.append(("fill", SimpleImputer(keep_empty_features=True)))
-    steps.append(("scale", StandardScaler()))
-    return _transformer(prepared, Pipeline(steps))
+    match numbers:
+        case "standard":
+            steps.append(("scale", StandardScaler()))
+        case "minmax":
+            steps.append(("scale", MinMaxScaler(clip=True)))
+        case "bins":
+            steps.append(("scale", KBinsDiscretizer(
+                BINS, encode="onehot-dense", quantile_method="linear", dtype=np.float32, random_state=seed,
+            )))  # fmt: skip
+    return _transformer(prepared, Pipeline(steps) if steps else "passthrough")
+
+
+def fitted(encoder: ColumnTransformer, rows: pd.DataFrame) -> ColumnTransformer:
+    """`encoder`, fitted to `rows`.
+
+    Edges of bins become float32, in which the graph compares: a value on an edge must fall on the same side.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Bins whose width are too small")  # many rows of one value
+        encoder.fit(rows)
+    for _, part, _ in encoder.transformers_:
+        scale = part.named_steps.get("scale") if isinstance(part, Pipeline) else None
+        if isinstance(scale, KBinsDiscretizer):
+            for edges in scale.bin_edges_:
+                edges[:] = edges.astype(np.float32)
+    return encoder
 
 
 def plain(prepared: TabularPreprocessing) -> ColumnTransformer:

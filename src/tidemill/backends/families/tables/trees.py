@@ -12,14 +12,17 @@ from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 
 from tidemill.backends.families.tables.columns import frame
-from tidemill.backends.families.tables.saved import dump_skops, write_config
+from tidemill.backends.families.tables.links import TreeLinks
+from tidemill.backends.families.tables.saved import dump_skops, load_skops, write_config
 from tidemill.config.architectures import XGBoost, params_of
+from tidemill.errors import BundleError, ConfigError
 from tidemill.ports import Scored
 from tidemill.process import limit_threads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from tidemill.backends.families._chain import Chain
     from tidemill.config.schema import Config
     from tidemill.domain.bundle import Signature, TabularPreprocessing
     from tidemill.ports import Feed, Reporter
@@ -70,30 +73,65 @@ class Part:
         self.matrix = xgboost.DMatrix(features, label=target, nthread=limit_threads())
 
 
-def boost(config: Config, train: Part, val: Part | None, *, classes: int, report: Reporter) -> xgboost.Booster:
+def boost(
+    config: Config, train: Part, val: Part | None, *, classes: int, report: Reporter, chain: Chain
+) -> xgboost.Booster:  # fmt: skip
     """The booster, cut after the tree with the best validation loss when `patience` ended the training."""
     params = params_of(config.model, XGBoost)
-    objective: dict[str, Any] = {"objective": "reg:squarederror", "eval_metric": "rmse"}
-    if classes == 2:
-        objective = {"objective": "binary:logistic", "eval_metric": ["error", "logloss"]}
-    elif classes:
-        objective = {"objective": "multi:softprob", "num_class": classes, "eval_metric": ["merror", "mlogloss"]}
+    objective = objective_of(config, classes)
     settings = {
         **objective, "max_depth": params.depth, "eta": params.learning_rate, "subsample": params.subsample,
         "colsample_bytree": params.column_sample, "min_child_weight": params.min_child_weight, "lambda": params.l2,
+        "alpha": params.l1,
         "seed": config.seed, "nthread": limit_threads(), "tree_method": "hist", "verbosity": 0,
     }  # fmt: skip
     evals = [(train.matrix, "train"), *([(val.matrix, "val")] if val is not None else [])]
     booster = xgboost.train(
         settings, train.matrix, params.trees, evals=evals, verbose_eval=False,
         early_stopping_rounds=params.patience if params.patience and val is not None else None,
-        callbacks=[_Report(report, params.trees)],
+        callbacks=[_Report(report, params.trees), TreeLinks(chain)],
     )  # fmt: skip
     best = booster.attr("best_iteration")
     return booster if best is None else booster[: int(best) + 1]
 
 
-_NAMES = {"rmse": "rmse", "logloss": "loss", "mlogloss": "loss", "error": "accuracy", "merror": "accuracy"}
+def objective_of(config: Config, classes: int) -> dict[str, Any]:
+    """XGBoost's objective and what it measures. Raises ConfigError for one that is not made for so many classes."""
+    chosen: str = params_of(config.model, XGBoost).objective
+    fitting: tuple[str, ...] = ("reg:squarederror", "reg:absoluteerror", "reg:pseudohubererror")
+    if classes:
+        fitting = ("binary:logistic", "multi:softprob") if classes == 2 else ("multi:softprob",)
+    if chosen == "auto":
+        chosen = fitting[0]
+    if chosen not in fitting:
+        what = f"{classes} classes" if classes else "a regression"
+        raise ConfigError(f"model.params.objective={chosen} is not made for {what}", f"choose {' or '.join(fitting)}")
+    if not classes:
+        return {"objective": chosen, "eval_metric": "mae" if chosen == "reg:absoluteerror" else "rmse"}
+    if chosen == "binary:logistic":
+        return {"objective": chosen, "eval_metric": ["error", "logloss"]}
+    return {"objective": chosen, "num_class": classes, "eval_metric": ["merror", "mlogloss"]}
+
+
+def load_trees(directory: Path, signature: Signature, prepared: TabularPreprocessing) -> TreesModel:
+    """What `TreesModel.save` wrote. Raises BundleError."""
+    booster = xgboost.Booster()
+    try:
+        booster.load_model(directory / BOOSTER)
+    except (xgboost.core.XGBoostError, OSError) as error:
+        raise BundleError(f"{directory / BOOSTER}: {str(error).splitlines()[0]}", "train it again") from None
+    encoder, standard = load_skops(directory / "encoder.skops"), load_skops(directory / "standardiser.skops")
+    return TreesModel(signature, prepared, encoder, booster, standard)
+
+
+_NAMES = {
+    "mae": "mae",
+    "rmse": "rmse",
+    "logloss": "loss",
+    "mlogloss": "loss",
+    "error": "accuracy",
+    "merror": "accuracy",
+}
 
 
 class _Report(xgboost.callback.TrainingCallback):
