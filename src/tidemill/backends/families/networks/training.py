@@ -104,6 +104,11 @@ class Training:
                 break
         self._freezing.leave()
 
+    @property
+    def hashing_seconds(self) -> float:
+        """What the chain of weight digests has cost so far in this process."""
+        return self._chain.seconds
+
     def weights_in_place(self) -> Any:
         """Inside the block the graph has the weights that count: the running mean, where one is kept."""
         return self.average.in_place() if self.average else nullcontext()
