@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SAMPLE = 20_000
-_DISTINCT = 20_000
+DISTINCT = 20_000
 _TOP = 20
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
@@ -22,8 +22,7 @@ QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 @dataclass(frozen=True, slots=True)
 class ColumnProfile:
     """One column: `low`, `high`, `mean`, `sd` and `quantiles` (at QUANTILES) of numbers; dates have `low` and `high`
-    as text; `top` are the most frequent values with their rows. `distinct` stops at 20,000. `edges` and `histogram`
-    (shares of the rows that have a value) cover the quantiles 0.005 to 0.995."""
+    as text; `top` are the most frequent values with their rows. `distinct` stops at 20,000."""
 
     type: str
     rows: int
@@ -66,10 +65,12 @@ class Profiler:
         elif pa.types.is_temporal(present.type) and not pa.types.is_duration(present.type):
             ends = pc.min_max(present)
             self._widen(*(str(ends[side].cast(pa.string())) for side in ("min", "max")))
+            if pa.types.is_timestamp(present.type) or pa.types.is_date(present.type):
+                self._sample.add(present.cast(pa.timestamp("us")).cast(pa.int64()).to_numpy() / 1e6)
 
     @property
     def sample(self) -> NDArray[np.float64]:
-        """Up to 20,000 of the numbers, each as likely as any other."""
+        """Up to 20,000 of the numbers, each as likely as any other; of dates the seconds since 1970."""
         return self._sample.values()
 
     def describe(self) -> ColumnProfile:
@@ -81,24 +82,24 @@ class Profiler:
             self._type, self._rows, self._nulls, len(self._values), self._low, self._high,
             self._mean if measured else None,
             float(np.sqrt(self._squares / self._count)) if measured else None,
-            tuple(float(value) for value in np.quantile(sample, QUANTILES)) if len(sample) else (),
+            tuple(float(value) for value in np.quantile(sample, QUANTILES)) if measured else (),
             top,
         )  # fmt: skip
 
     def _count_values(self, present: pa.Array) -> None:
         counted = present.value_counts()
         values, counts = counted.field("values"), counted.field("counts").to_pylist()
-        if len(values) > _DISTINCT or self._full:
+        if len(values) > DISTINCT or self._full:
             self._full = True
             known = self._values
-            if len(known) < _DISTINCT:  # remember what there is room for; the rest is beyond counting
-                room = _DISTINCT - len(known)
+            if len(known) < DISTINCT:  # remember what there is room for; the rest is beyond counting
+                room = DISTINCT - len(known)
                 for value, count in zip(values.slice(0, room).to_pylist(), counts, strict=False):
                     known[value] += count
             return
         for value, count in zip(values.to_pylist(), counts, strict=True):
             self._values[value] += count
-        self._full = len(self._values) > _DISTINCT
+        self._full = len(self._values) > DISTINCT
 
     def _add_numbers(self, values: NDArray[np.float64]) -> None:
         mean, size = float(values.mean()), len(values)

@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 
 from tidemill.dataset.diff.records import ColumnDiff, DatasetDiff, RowSample, SplitDiff, What
-from tidemill.dataset.profile import QUANTILES, ColumnProfile
+from tidemill.dataset.profile import DISTINCT, QUANTILES, ColumnProfile
 from tidemill.stages.page_style import STYLE
 from tidemill.stages.report_charts import bars, histogram
 
@@ -26,6 +26,7 @@ background:var(--wash)}figcaption{font-size:.78rem;line-height:1.3;overflow-wrap
 figcaption small{color:var(--soft);display:block}.was{text-decoration:line-through;color:var(--soft)}
 .pair{display:grid;gap:2px}.pair i{display:block;height:.5rem;border-radius:3px;min-width:1px}
 .pair .a{background:var(--wash);border:1px solid var(--tide2)}.pair .b{background:var(--sand)}
+.legend{text-transform:none;letter-spacing:0;font-weight:400}
 .up{color:var(--tide)}.down{color:var(--coral)}td.wide{width:45%}
 """
 
@@ -57,7 +58,9 @@ def _pills(diff: DatasetDiff) -> str:
 
 
 def _legend(diff: DatasetDiff) -> str:
-    return f'<span class="key a"></span>{escape(diff.old)}<span class="key b"></span>{escape(diff.new)}'
+    keys = zip("ab", (diff.old, diff.new), strict=True)
+    shown = "".join(f'<span class="key {key}"></span>{escape(tag)}' for key, tag in keys)
+    return f'<span class="legend">{shown}</span>'
 
 
 def _rows(diff: DatasetDiff) -> str:
@@ -150,7 +153,7 @@ def _figure(profile: ColumnProfile | None, what: str) -> str:
     if what == "missing":
         return f"{profile.nulls / max(1, profile.rows):.1%}" if profile.nulls else "·"
     if what == "distinct":
-        return f"{profile.distinct:,}" if profile.distinct else "·"
+        return ("≥ " if profile.distinct >= DISTINCT else "") + f"{profile.distinct:,}" if profile.distinct else "·"
     value = {"mean": profile.mean, "sd": profile.sd}.get(what)
     if what[0] == "0" and profile.quantiles:
         value = profile.quantiles[QUANTILES.index(float(what))]
@@ -173,7 +176,15 @@ def _chart(column: ColumnDiff, diff: DatasetDiff) -> str:
     shares = np.array(column.shares[0]), np.array(column.shares[1])
     if column.values and isinstance(column.values[0], str):
         return bars(column.name, [str(value) for value in column.values], shares, (diff.old, diff.new))
-    return histogram(column.name, np.array(column.values, np.float64), shares, (diff.old, diff.new))
+    edges, sides = np.array(column.values, np.float64), (diff.old, diff.new)
+    types = [each.type for each in (column.before, column.after) if each is not None]
+    if types[-1].startswith(("timestamp", "date")):
+        return histogram(column.name, edges, shares, sides, _day)
+    return histogram(column.name, edges, shares, sides)
+
+
+def _day(seconds: float) -> str:
+    return str(np.datetime64(int(seconds), "s"))[:10]
 
 
 def _samples(diff: DatasetDiff, pictures: Mapping[RowSample, str]) -> Iterator[str]:

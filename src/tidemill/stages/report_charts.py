@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
@@ -74,7 +74,7 @@ def _histogram(name: str, reference: NDArray[Any], window: NDArray[Any]) -> str:
 
 def histogram(
     name: str, edges: NDArray[np.float64], shares: tuple[NDArray[np.float64], NDArray[np.float64]],
-    sides: tuple[str, str],
+    sides: tuple[str, str], shown: Callable[[float], str] = lambda value: f"{value:.3g}",
 ) -> str:  # fmt: skip
     """The shares in bins between `edges` [B + 1], of the first side filled [B] and of the second as a line [B]."""
     top = max(float(max(share.max() for share in shares)), 1e-9)
@@ -82,8 +82,8 @@ def histogram(
     body = (
         f'<path d="{steps[0]}L{_WIDTH - 8} {_BOTTOM}L8 {_BOTTOM}z" class="area"/><path d="{steps[1]}" class="line"/>'
         f'<path d="M8 {_BOTTOM}H{_WIDTH - 8}" class="axis"/>'
-        + text(8, _HEIGHT - 10, f"{edges[0]:.3g}", style="soft")
-        + text(_WIDTH - 8, _HEIGHT - 10, f"{edges[-1]:.3g}", anchor="end", style="soft")
+        + text(8, _HEIGHT - 10, shown(float(edges[0])), style="soft")
+        + text(_WIDTH - 8, _HEIGHT - 10, shown(float(edges[-1])), anchor="end", style="soft")
     )
     return figure(f"distribution of {name}, {sides[0]} and {sides[1]}", body)
 

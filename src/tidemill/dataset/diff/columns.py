@@ -32,8 +32,8 @@ def _compare(name: str, before: Profiler | None, after: Profiler | None) -> Colu
     was, now = (each.describe() if each is not None else None for each in (before, after))
     sides = (was, now)
     samples = [each.sample if each is not None else np.empty(0) for each in (before, after)]
-    numbers = [side is None or side.mean is not None or side.rows == side.nulls for side in sides]
-    if all(numbers) and any(len(sample) for sample in samples):
+    drawn = [side is None or len(s) > 0 or side.rows == side.nulls for side, s in zip(sides, samples, strict=True)]
+    if all(drawn) and any(len(sample) for sample in samples):
         low, high = np.quantile(np.concatenate(samples), [0.005, 0.995])
         if not high > low:
             low, high = low - 0.5, high + 0.5

@@ -30,8 +30,11 @@ class SplitDiff:
 
 @dataclass(frozen=True, slots=True)
 class ColumnDiff:
-    """A column of a table before and after; None where that version lacks it. `values` are what the charts show: the
-    29 edges of 28 bins of numbers, or the categories; `shares` of the rows that have a value, before and after."""
+    """A column of a table before and after; None where that version lacks it.
+
+    `values` are what the charts show: the 29 edges of 28 bins of numbers (of dates: seconds since 1970), or the
+    categories; `shares` of the rows that have a value, before and after.
+    """
 
     name: str
     before: ColumnProfile | None
