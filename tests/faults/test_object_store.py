@@ -70,6 +70,7 @@ def _folder(path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kinds", [("503",), ("reset",), ("slow", "lost"), ("503", "reset", "lost")])
 def test_artefacts_arrive_whole(kinds: tuple[Fault, ...], weather: Weather, tmp_path: Path) -> None:
     layout = Layout(tmp_path / "project")

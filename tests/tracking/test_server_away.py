@@ -71,6 +71,7 @@ def test_a_server_killed_and_restarted_gets_everything_in_order_once(stopping: M
     assert not _waiting(tmp_path)
 
 
+@pytest.mark.slow
 def test_runs_that_begin_while_it_is_away_find_each_other(stopping: MlflowServer, tmp_path: Path) -> None:
     parent = _tracker(stopping.uri, tmp_path)
     above = parent.start("grid", {}, {})
@@ -121,6 +122,7 @@ def _killed_writer(uri: str, folder: Path, steps: int) -> tuple[str, int]:
     return run, int(rest[-1]) if rest else said
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_logged_is_sent_by_the_next(stopping: MlflowServer, tmp_path: Path) -> None:
     local, said = _killed_writer(stopping.uri, tmp_path, 300)
     next_command = _tracker(stopping.uri, tmp_path)
@@ -174,6 +176,7 @@ def test_a_killed_run_goes_on_in_the_same_run(server: MlflowServer, tmp_path: Pa
     assert not _waiting(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_run_begun_and_killed_while_it_was_away_goes_on(stopping: MlflowServer, tmp_path: Path) -> None:
     local, said = _killed_writer(stopping.uri, tmp_path, 50)
     tracker = _tracker(stopping.uri, tmp_path)
@@ -189,6 +192,7 @@ def test_a_run_begun_and_killed_while_it_was_away_goes_on(stopping: MlflowServer
     assert (again, MlflowClient(stopping.uri).get_run(run).info.status) == (run, "FINISHED")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", ["runs/create", "runs/log-batch", "runs/update"])
 def test_a_lost_answer_makes_nothing_twice(lost: str, server: MlflowServer, tmp_path: Path) -> None:
     with proxied("127.0.0.1", server.port, first(2, "lost", lambda _, path: path.endswith(lost))) as uri:

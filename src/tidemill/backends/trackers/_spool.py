@@ -49,7 +49,11 @@ class Spool:
         self._entries = (folder / "entries").open("a+b")
         self._synced = time.monotonic()
         self._files = sum(1 for _ in (folder / "files").iterdir()) if (folder / "files").is_dir() else 0
-        self._repair()
+        try:
+            self._repair()
+        except BaseException:
+            self.close()
+            raise
         state = _read_state(folder)
         self.offset: int = max(len(HEADER), state["offset"])
         self.run: str | None = state["run"]

@@ -1,0 +1,101 @@
+"""The spool of a run: whole entries or none, whatever cuts a writer short."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tidemill.backends.trackers._spool import Spool, waiting_spools
+from tidemill.errors import BusyError, StorageError
+
+
+def _said(spool: Spool) -> list[object]:
+    return [entry.said["n"] for entry in spool.read()]
+
+
+def test_a_torn_entry_is_cut_off_and_the_next_is_read(tmp_path: Path) -> None:
+    first = Spool.new(tmp_path)
+    for number in range(3):
+        first.append({"n": number})
+    first.close()
+    path = first.folder / "entries"
+    content = path.read_bytes()
+    whole = len(content) - (len(content) - 8) // 3
+    for size in range(whole, len(content)):
+        path.write_bytes(content[:size])
+        again = Spool(first.folder)
+        assert _said(again) == [0, 1]
+        again.append({"n": "after"}, durable=True)
+        assert _said(again) == [0, 1, "after"]
+        again.close()
+
+
+def test_what_is_shipped_is_not_read_again(tmp_path: Path) -> None:
+    spool = Spool.new(tmp_path)
+    for number in range(5):
+        spool.append({"n": number})
+    spool.shipped(spool.read()[1].end, "run")
+    spool.close()
+    (again,) = waiting_spools(tmp_path)
+    assert (again.run, _said(again), again.waiting()) == ("run", [2, 3, 4], 3)
+    again.close(remove=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_entry_longer_than_what_is_read_at_once(tmp_path: Path) -> None:
+    spool = Spool.new(tmp_path)
+    long = "x" * (5 << 20)
+    for said in (1, long, 2):
+        spool.append({"n": said})
+    found: list[object] = []
+    while entries := spool.read():
+        found += [entry.said["n"] for entry in entries]
+        spool.shipped(entries[-1].end, None)
+    assert found == [1, long, 2]
+    spool.close()
+
+
+def test_a_spool_has_one_owner(tmp_path: Path) -> None:
+    spool = Spool.new(tmp_path)
+    with pytest.raises(BusyError):
+        Spool(spool.folder)
+    assert list(waiting_spools(tmp_path)) == []
+    spool.close()
+
+
+def test_another_format_is_refused(tmp_path: Path) -> None:
+    spool = Spool.new(tmp_path)
+    spool.close()
+    (spool.folder / "entries").write_bytes(b"TMRUNS\x00\x02 from the future")
+    with pytest.raises(StorageError, match="upgrade"):
+        Spool(spool.folder)
+
+
+_FILLS = """
+import resource, sys
+from pathlib import Path
+from tidemill.backends.trackers._spool import Spool
+from tidemill.errors import StorageError
+spool, number = Spool.new(Path(sys.argv[1])), 0
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, resource.RLIM_INFINITY))
+try:
+    while True:
+        spool.append({"n": number})
+        number += 1
+except StorageError as error:
+    print(number, error.headline)
+"""
+
+
+def test_a_disk_without_room_loses_nothing_that_was_taken(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", _FILLS, str(tmp_path)], capture_output=True, text=True, check=True)
+    number, _, headline = done.stdout.partition(" ")
+    assert "keeping what the tracking server is to get" in headline
+    (spool,) = waiting_spools(tmp_path)
+    assert _said(spool) == list(range(int(number)))
+    spool.append({"n": "after"})
+    assert _said(spool)[-1] == "after"
+    spool.close()
