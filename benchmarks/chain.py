@@ -82,9 +82,7 @@ def main() -> None:
     cases, rounds, epochs = (CASES[:2], 3, 1) if chosen.quick else (CASES, 3, 1)
     import torch
 
-    print(
-        f"torch {torch.__version__}, Python {platform.python_version()}, {platform.machine()}, {limit_threads()} threads"
-    )
+    print(f"torch {torch.__version__}, Python {platform.python_version()}, {limit_threads()} threads")
     print(f"{'network':<25} {'step ms':>8} {'hashing':>9} {'with/without':>13}   bar {BAR:.1%}")
     found = []
     for name, settings, pictures, pixels in cases:

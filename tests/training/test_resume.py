@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 
 from tidemill.backends.families.image import ImageFamily
-from tidemill.backends.families.text import TextFamily
 from tidemill.config.schema import Config
 from tidemill.dataset.read import PackedDataset
-from tidemill.errors import StateError
 from tidemill.ports import ModelFamily
 from tidemill.stages.chain import first_difference, read_chain
 
