@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import random
@@ -154,3 +155,23 @@ def test_killed_while_writing(where: str, times: int, digits: Copier, whole: dic
     dying(project, where, times, "train", *SETTINGS)
     resumed(project)
     assert outcome(project) == whole
+
+
+def test_what_is_at_work_finished_or_changed_is_refused(digits: Copier) -> None:
+    project = digits("project")
+    assert "no run to go on with" in tidemill("train", "--resume", cwd=project).err
+    dying(project, "resume.safetensors", 2, "train", *SETTINGS)
+    (run,) = [each.name for each in runs(project)]
+    refused = tidemill("train", "--resume", "trainer.max_epochs=3", cwd=project)
+    assert (refused.code, "own settings" in refused.err) == (2, True)
+    lock = (project / ".tidemill" / "runs" / run / "lock").open("r+b")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    busy = tidemill("train", "--resume", run[:8], cwd=project)
+    assert (busy.code, "still at work" in busy.err) == (1, True)
+    lock.close()
+    (project / "new.py").write_text("changed = True\n")
+    changed = tidemill("train", "--resume", cwd=project)
+    assert (changed.code, "new.py" in changed.err) == (2, True)
+    assert tidemill("train", "--resume", "--anyway", cwd=project).code == 0
+    finished = tidemill("train", "--resume", run, cwd=project)
+    assert (finished.code, "all runs of this project have ended" in finished.err) == (2, True)

@@ -114,8 +114,8 @@ def _value(hint: Any, plain: Any, path: str, origin: Origin, limits: Mapping[str
         return _record(typing.cast(type, hint), plain, path, origin)
     if typing.get_origin(hint) is typing.Literal:
         allowed = typing.get_args(hint)
-        if type(plain) in (int, float) and str(plain) in allowed:  # YAML takes the choice 16 for a number
-            return str(plain)
+        if type(plain) in (int, float) and str(plain) in allowed:
+            plain = str(plain)  # YAML takes the choice 16 for a number
         if plain not in allowed:
             raise ConfigError(
                 f"{origin(path)}: must be one of {', '.join(map(str, allowed))}, not {plain!r}",
