@@ -59,7 +59,8 @@ def test_a_run_keeps_its_lineage_model_and_evaluation(project: Layout, trained: 
     assert (folder / "evaluation" / "confusion.png").is_file()
     assert family_of("tabular").load(folder / "source").params == 31
     assert len(list((project.state / "csv" / "cancer").glob("*/metrics.csv"))) == 1
-    assert not list((project.staging / "training").iterdir())
+    assert len((folder / "lineage" / "weights.jsonl").read_bytes().splitlines()) == 1
+    assert not list(project.runs.iterdir())
 
 
 def test_a_registered_model_is_evaluated_as_it_serves(project: Layout, trained: Trained) -> None:
@@ -151,8 +152,9 @@ def test_ctrl_c_ends_a_network_too(tmp_path: Path) -> None:
     os.kill(process.pid, signal.SIGINT)
     out, _ = process.communicate(timeout=120)
     assert (process.returncode, out) == (130, "")
-    assert [run.info.status for run in client(project).search_runs(["1"])] == ["KILLED"]
-    assert not list((project.staging / "training").iterdir())
+    (run,) = client(project).search_runs(["1"])
+    assert run.info.status == "KILLED"
+    assert [each.name for each in project.runs.iterdir()] == [run.info.run_id]  # to be gone on with
 
 
 @pytest.mark.slow
@@ -169,4 +171,4 @@ def test_the_next_training_works_after_a_kill(after: float, tmp_path: Path) -> N
     done = tidemill(project, "train", "model=linear")
     assert done.returncode == 0, done.stderr
     assert "RUNNING" not in {run.info.status for run in client(project).search_runs(["1"])}
-    assert not list((project.staging / "training").iterdir())
+    assert len([each for each in project.runs.iterdir() if each.name[0] != "."]) <= 1  # what was killed

@@ -24,4 +24,4 @@ class PathsConfig:
     """Group `paths`: relative to the project; for use in other settings as ${paths.…}."""
 
     pretrained: str = "pretrained"  # where pretrained weights lie
-    scratch: str = ".tidemill/staging"  # where a running training keeps its checkpoints
+    scratch: str = ".tidemill/staging"  # where the trials of a search keep what they write
