@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.metrics import f1_score, log_loss, r2_score
+from sklearn.metrics import f1_score, log_loss, matthews_corrcoef, r2_score
 
 from tidemill.dataset.read import Examples
 from tidemill.domain.bundle import Signature
@@ -37,6 +37,7 @@ def test_figures_agree_with_scikit_learn() -> None:
     answer = scores.argmax(axis=1)
     assert evaluation.metrics["accuracy"] == pytest.approx((answer == truth).mean())
     assert evaluation.metrics["macro_f1"] == pytest.approx(f1_score(truth, answer, labels=[0, 1, 2], average="macro"))
+    assert evaluation.metrics["mcc"] == pytest.approx(matthews_corrcoef(truth, answer))
     assert evaluation.metrics["log_loss"] == pytest.approx(log_loss(truth, scores, labels=range(4)), rel=1e-5)
     assert evaluation.per_class["d"]["support"] == 0
     assert sum(map(sum, evaluation.confusion)) == evaluation.rows == 200

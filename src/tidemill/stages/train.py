@@ -150,12 +150,16 @@ def train(
     return replace(opened.run, metrics=metrics), model
 
 
+def _is_section(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(str(key).isidentifier() for key in value)
+
+
 def flat(plain: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as dotted ones, as a tracker shows them."""
+    """Nested settings as dotted ones, as a tracker shows them; a mapping whose keys are no names stays whole."""
     found: dict[str, Any] = {}
     for key, value in plain.items():
         path = f"{prefix}{key}"
-        found |= flat(value, f"{path}.") if isinstance(value, Mapping) else {path: value}
+        found |= flat(value, f"{path}.") if _is_section(value) else {path: value}
     return found
 
 

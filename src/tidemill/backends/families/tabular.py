@@ -109,7 +109,7 @@ class TabularFamily:
         self, directory: Path, config: Mapping[str, Any], signature: Signature, prepared: TabularPreprocessing
     ) -> PipelineModel:
         path, code = config.get("own"), config.get("code")
-        if path is None or code is None:
+        if not path or not code:
             return PipelineModel(signature, prepared, load_skops(directory / PIPELINE))
         check_unchanged(path, self.root, code)
         return PipelineModel(signature, prepared, load_skops(directory / PIPELINE, also=(path,)), (path, code))

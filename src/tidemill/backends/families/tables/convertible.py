@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sklearn.pipeline import Pipeline
+
 from tidemill.errors import GateError
 
 _UNFAITHFUL = ("GaussianProcessClassifier", "RadiusNeighborsClassifier", "RadiusNeighborsRegressor")
@@ -16,6 +18,9 @@ def unconvertible(estimator: Any) -> str | None:
     from skl2onnx._supported_operators import sklearn_operator_name_map
 
     name = type(estimator).__name__
+    if type(estimator) is Pipeline:
+        parts = [step for _, step in estimator.steps if step != "passthrough"]
+        return next((each for each in map(unconvertible, parts) if each is not None), None)
     if type(estimator) not in sklearn_operator_name_map or name in _UNFAITHFUL:
         return name
     parts = [value for key, value in estimator.get_params(deep=False).items() if key in _PARTS]
