@@ -100,8 +100,8 @@ def everything(streams: bool) -> list[Setting]:
 
 def clocked(
     case: Case, layout: Layout, settings: Sequence[Setting], *, rounds: int, seconds: float
-) -> dict[Setting, float]:
-    """Steps per second of each setting: medians over interleaved rounds."""
+) -> dict[Setting, list[float]]:
+    """Steps per second of each setting in each of the interleaved rounds."""
     found = open_for_task(layout, "bench", "latest", "image")
     rates: dict[Setting, list[float]] = {each: [] for each in settings}
     with _thrown_away(layout) as place:
@@ -112,7 +112,7 @@ def clocked(
                     rates[each].append(rate(session.clocked(each, seconds)[1]))
         finally:
             session.close()
-    return {each: statistics.median(seen) for each, seen in rates.items()}
+    return rates
 
 
 def measure(case: Case, *, quick: bool) -> dict[str, Any]:
@@ -126,14 +126,21 @@ def measure(case: Case, *, quick: bool) -> dict[str, Any]:
         same = [each for each in settings if set(each.overrides) == set(advised.overrides)]
         every = settings if same else [advised, *settings]
         rates = clocked(case, layout, every, rounds=2 if quick else 3, seconds=0.5 if quick else 1.5)
-        near = sorted(rates, key=lambda each: rates[each], reverse=True)[:3]  # what is close is clocked again, together
-        finalists = list(dict.fromkeys([same[0] if same else advised, *near]))
-        final = clocked(case, layout, finalists, rounds=5, seconds=0.8 if quick else 2.0)
-    best = max(final, key=lambda each: final[each])
+        mean = {each: statistics.median(seen) for each, seen in rates.items()}
+        near = sorted(mean, key=lambda each: mean[each], reverse=True)[:3]  # what is close is clocked again, together
+        mine = same[0] if same else advised
+        finalists = list(dict.fromkeys([mine, *near]))
+        final = clocked(case, layout, finalists, rounds=5 if quick else 9, seconds=0.8 if quick else 2.0)
+    ratios = {
+        each: statistics.median(one / other for one, other in zip(final[mine], seen, strict=True))
+        for each, seen in final.items()
+    }  # round by round: the machine is not always as busy
+    best = min(ratios, key=lambda each: ratios[each])
     return {
         "verdict": diagnosis.verdict, "shares": diagnosis.shares, "seconds": took, "advice": list(advised.overrides),
-        "advised": final[finalists[0]], "best": final[best], "best setting": list(best.overrides),
-        "ratio": final[finalists[0]] / final[best], "tried": {each.what: seen for each, seen in rates.items()},
+        "advised": statistics.median(final[mine]), "best": statistics.median(final[best]),
+        "best setting": list(best.overrides), "ratio": ratios[best],
+        "tried": {each.what: rate for each, rate in mean.items()},
     }  # fmt: skip
 
 

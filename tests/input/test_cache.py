@@ -131,7 +131,7 @@ def test_two_trainings_decode_once(kinds: PackedDataset, tmp_path: Path) -> None
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(bool(each.heard) for each in reports) == [False, False, True]
+    assert sorted(bool(each.heard[1:]) for each in reports) == [False, False, True]
     assert len(folders(tmp_path)) == 1
 
 
@@ -145,8 +145,9 @@ from tidemill.dataset.read import open_dataset
 from tidemill.domain.bundle import ImagePreprocessing
 class Slow(Quiet):
     def progress(self, done, total, note):
-        print(done, flush=True)
-        sys.stdin.readline()
+        if done:
+            print(done, flush=True)
+            sys.stdin.readline()
 found = decoded(open_dataset(Path(sys.argv[1])), "train", Decoding("data", ImagePreprocessing("RGB", 12, 12), 0),
                 Path(sys.argv[2]), limit=1, report=Slow())
 print("none" if found is None else "done", flush=True)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tidemill.ports import Reporter, Tracker
 
 PRESENT = Setting((), "as it is")
-_ROUNDS = 3
+_ROUNDS = 4
 _STEPS, _WARMUP = 300, 3
 _WINDOW = 3  # batches mixed while streaming: with the usual number a session would only use up what lies ready
 _LOGGED = 3  # epochs' ends that are clocked where none was met

@@ -31,13 +31,15 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """`steps_per_second` is the median of `rounds` sessions, logging counted as over whole epochs."""
+    """`gain` is the median of `rounds` sessions against the present settings in the same rounds: 0.25 is a quarter.
+
+    `steps_per_second` is what that makes of the present rate, logging counted as over whole epochs.
+    """
 
     setting: Setting
     steps_per_second: float
     rounds: int
     gain: float
-    """Against the present settings: 0.25 is a quarter more steps in the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,25 +82,26 @@ def diagnose(
     `present` and all of them are clocked in turn, `rounds` times, so that noise meets all alike. After each round only
     those near the best are tried again; `further` names settings near the best of the first one.
     """
-    rates: dict[Setting, list[float]] = {present: []}
+    rates: dict[Setting, list[float]] = {each: [] for each in (present, *others)}
+
+    def ratio(setting: Setting) -> float:
+        """To the present settings: of the same rounds, for the machine is not always as busy."""
+        pairs = zip(rates[setting], rates[present], strict=False)
+        return statistics.median(mine / usual for mine, usual in pairs)
+
     alive = [present, *others]
     for number in range(rounds):
         for setting in alive:
-            rates.setdefault(setting, []).append(rate(measure(setting)))
-        best = max(alive, key=lambda each: statistics.median(rates[each]))
+            rates[setting].append(rate(measure(setting)))
         if number == 0:
-            new = [each for each in further(best) if each not in rates]
+            new = [each for each in further(max(alive, key=ratio)) if each not in rates]
             for setting in new:
                 rates[setting] = [rate(measure(setting))]
             alive += new
-            best = max(alive, key=lambda each: statistics.median(rates[each]))
-        limit = _KEPT * statistics.median(rates[best])
-        alive = [each for each in alive if each == present or statistics.median(rates[each]) >= limit]
+        best = max(map(ratio, alive))
+        alive = [each for each in alive if each == present or ratio(each) >= _KEPT * best]
     usual = statistics.median(rates[present])
-    tried = [
-        Tried(setting, statistics.median(seen), len(seen), statistics.median(seen) / usual - 1)
-        for setting, seen in rates.items()
-    ]
+    tried = [Tried(each, usual * ratio(each), len(seen), ratio(each) - 1) for each, seen in rates.items()]
     tried.sort(key=lambda each: (each.rounds, each.steps_per_second), reverse=True)
     found = shares(times)
     return Diagnosis(verdict_of(found), found, times, usual, tuple(tried))

@@ -41,6 +41,7 @@ def decoded(
     if size > most:
         _log.warning("%s pictures take %.1f GB decoded, the cache %.1f: streaming", split, size / 1e9, most / 1e9)
         return None
+    report.progress(0, shape[0], _doing(split))  # perhaps only waiting for another training that does it
     try:
         with made_once(root, key) as theirs:
             if theirs is None:
@@ -84,4 +85,8 @@ def _make(
         for part, pixels in decoding.decoded(slices(data, split)):
             writer.write(part.first, pixels)
             done += len(part)
-            report.progress(done, rows, f"decoding {split} pictures, once")
+            report.progress(done, rows, _doing(split))
+
+
+def _doing(split: str) -> str:
+    return f"decoding {split} pictures, once"
