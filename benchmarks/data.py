@@ -186,7 +186,7 @@ def write(path: Path, content: bytes) -> None:
 
 def same(one: Path, other: Path) -> None:
     """Both folders hold the same files, byte for byte."""
-    subprocess.run(["diff", "-r", "-q", str(one), str(other)], check=True)
+    subprocess.run(["diff", "-r", "-q", str(one), str(other)], check=True, stdout=subprocess.DEVNULL)
 
 
 def size(folder: Path) -> float:

@@ -35,7 +35,8 @@ def assign(rows: Mapping[str | None, int], hashes: Hashes, *, part_equal: bool) 
             drawn = splits[indices] == _TRAIN
             chosen = indices[drawn]
             if len(chosen):
-                names = draw(tell_apart(found[drawn]) if part_equal else found[drawn], missing)
+                told = tell_apart(found[drawn]) if part_equal else found[drawn]
+                names = draw(told, missing, whole=len(indices) == len(splits))
                 splits[chosen] = _places(names)
     _refuse_empty(splits, "rows")
     return splits

@@ -9,28 +9,29 @@ from tidemill.domain.dataset import SPLITS
 from tidemill.errors import DataError
 
 
-def export(data: PackedDataset, into: Path) -> int:
+def export(data: PackedDataset, into: Path, *, by_split: bool = False) -> int:
     """Write the rows into the folder `into`; the number of files.
 
-    Pictures get their bytes and, where their splits were folders, their paths back; pictures whose split was drawn go
-    into a folder of that split. Tables become one Parquet file for each split, without the row numbers.
+    Pictures get their bytes and their paths back, and added again they are drawn into the same splits; `by_split`
+    moves those whose split was drawn into a folder of that split. Tables become one Parquet file for each split,
+    without the row numbers.
     """
-    return _pictures(data, into) if data.version.task == "image" else _tables(data, into)
+    return _pictures(data, into, by_split) if data.version.task == "image" else _tables(data, into)
 
 
-def _pictures(data: PackedDataset, into: Path) -> int:
+def _pictures(data: PackedDataset, into: Path, by_split: bool) -> int:
     count = 0
     for split in data.version.splits:
         for batch in data.batches(split.name, ["name", "data"], rows=256):
             for name, content in zip(batch.column("name").to_pylist(), batch.column("data"), strict=True):
-                file = into / _place(name, split.name)
+                file = into / _place(name, split.name if by_split else None)
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(content.as_py())
                 count += 1
     return count
 
 
-def _place(name: str, split: str) -> PurePosixPath:
+def _place(name: str, split: str | None) -> PurePosixPath:
     pure = PurePosixPath(name)
     if pure.is_absolute() or ".." in pure.parts:
         raise DataError(
@@ -38,7 +39,7 @@ def _place(name: str, split: str) -> PurePosixPath:
         )
     from tidemill.dataset.splits import split_named
 
-    return pure if split_named(pure.parts[0]) == split else PurePosixPath(split) / pure
+    return pure if split is None or split_named(pure.parts[0]) == split else PurePosixPath(split) / pure
 
 
 def _tables(data: PackedDataset, into: Path) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tempfile
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 HASH = 32
-LIMIT = 2_000_000
+LIMIT = 500_000
 """Rows that are kept, and sorted, in memory at once."""
 
 
@@ -42,6 +43,7 @@ class Hashes:
         self._leading += np.bincount(_leading(hashes), minlength=1 << 16)
         if self._file is None and self._count > LIMIT:
             self._file = tempfile.TemporaryFile(dir=self._scratch)  # noqa: SIM115 - it lasts as long as this object
+            weakref.finalize(self, self._file.close)
             for part in self._parts:
                 self._file.write(part.tobytes())
             self._parts = []
@@ -56,7 +58,7 @@ class Hashes:
             yield from self._parts
             return
         self._file.seek(0)
-        while content := self._file.read(LIMIT // 2 * HASH):
+        while content := self._file.read(max(1, LIMIT // 2) * HASH):
             yield np.frombuffer(content, np.uint8).reshape(-1, HASH)
 
     def buckets(self) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint8]]]:

@@ -47,19 +47,25 @@ class Lines:
         import pyarrow as pa
 
         types: dict[str, pa.DataType] = dict.fromkeys(self.text, pa.string())
+        schema = self._reader(types).schema
         while True:
-            reader = self._reader(types)
             try:
-                for _ in reader:
-                    pass
+                with self._reader(types) as reader:
+                    schema = reader.schema
+                    for _ in reader:
+                        pass
             except pa.ArrowInvalid as error:
-                column = re.search(r"In CSV column #(\d+): CSV conversion error to", str(error))
+                column = re.search(r"In CSV column #(\d+): (?:Row #\d+: )?CSV conversion error to", str(error))
                 if column is None or "UTF8" in str(error):
                     raise
-                field = reader.schema.field(int(column[1]))
-                types[field.name] = _next_type(field.type)
+                field = schema.field(int(column[1]))
+                types[field.name] = _next_type(types.get(field.name, field.type))
                 continue
-            return reader.schema, lambda: iter(self._reader(types))
+            return schema, lambda: self._batches(types)
+
+    def _batches(self, types: dict[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
+        with self._reader(types) as reader:
+            yield from reader
 
     def _reader(self, types: dict[str, pa.DataType]) -> csv.CSVStreamingReader:
         from pyarrow import csv

@@ -23,12 +23,12 @@ def split_named(name: str) -> str | None:
     return _NAMES.get(name.lower())
 
 
-def draw(hashes: NDArray[np.uint8], missing: frozenset[str]) -> NDArray[np.str_]:
+def draw(hashes: NDArray[np.uint8], missing: frozenset[str], *, whole: bool = True) -> NDArray[np.str_]:
     """The split of each row that came without one: 'train', or one of `missing`.
 
     `hashes` is uint8 [N, 32], of the rows' content. A row's split depends on its own hash alone, so it stays where it
-    is in later versions, and equal rows share it. Only when a draw leaves a split without a row (a handful of rows),
-    the row nearest to it goes there.
+    is in later versions, and equal rows share it. Only when a draw of a `whole` set leaves a split without a row (a
+    handful of rows), the row nearest to it goes there.
     """
     position = np.ascontiguousarray(hashes[:, :8]).view(">u8").ravel() / 2.0**64
     splits = np.full(len(position), "train", dtype="U5")
@@ -37,7 +37,7 @@ def draw(hashes: NDArray[np.uint8], missing: frozenset[str]) -> NDArray[np.str_]
         if split in missing:
             splits[(position >= low) & (position < low + share)] = split
             low += share
-    for split in sorted(missing | {"train"}):
+    for split in sorted(missing | {"train"}) if whole else ():
         if not (splits == split).any():
             _give_one(splits, split, position)
     return splits

@@ -66,8 +66,11 @@ def diff(layout: Layout, a: str, b: str, *, page: Path | None = None) -> Dataset
     return found
 
 
-def export(layout: Layout, text: str, out: Path) -> int:
-    """Write the version that `text` means into the new folder `out`; the number of files. Raises InputError."""
+def export(layout: Layout, text: str, out: Path, *, by_split: bool = False) -> int:
+    """Write the version that `text` means into the new folder `out`; the number of files. Raises InputError.
+
+    `by_split` moves pictures whose split was drawn into a folder of that split.
+    """
     from tidemill.dataset.export import export as write_out
 
     found = find(layout, text)
@@ -79,7 +82,7 @@ def export(layout: Layout, text: str, out: Path) -> int:
     beside = out.parent / f".{out.name}.{os.getpid()}.tmp"
     try:
         with staged_directory(out, staging=beside) as folder:
-            return write_out(source, folder)
+            return write_out(source, folder, by_split=by_split)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 

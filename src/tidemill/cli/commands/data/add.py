@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 )
 @json_option
 def command(
-    path: str, name: str | None, choice: str | None, digest: str | None, allow_http: bool, version: str | None, target: str | None, text: str | None, kind: str | None,
+    path: str, name: str | None, choice: str | None, digest: str | None, allow_http: bool, version: str | None,
+    target: str | None, text: str | None, kind: str | None,
     no_header: bool, as_text: tuple[str, ...], on_problem: str | None, schema: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Check the data at PATH, pack it, and make it a version.
