@@ -194,6 +194,8 @@ def _origin(path: str, given: Sequence[Override], chosen: Mapping[str, str], con
     """The argument that set `path`, or the file and the path, or the path alone."""
     for override in reversed(given):
         key = override.key_or_group
+        if arguments.is_group(override, conf) and path != f"{key}.kind":
+            continue  # it chose a file, which may hold the path
         if path == key or path.startswith(f"{key}.") or (path == f"{key}.kind" and key in GROUPS):
             return str(override.input_line)
     if conf is not None:

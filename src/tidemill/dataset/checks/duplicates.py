@@ -70,7 +70,7 @@ def _leakage(rows: Rows, groups: Sequence[Sequence[int]], inspection: Inspection
             pairs += [(at, keep) for at in used if rows.splits[at] != rows.splits[keep]]
     if not pairs:
         return
-    a, b = sorted(pairs[0])
+    a, b = sorted(pairs[0], key=lambda at: int(rows.splits[at]))
     here, there = (SPLITS[rows.splits[at]] for at in (a, b))
     headline = f"two splits share a {rows.noun}: {rows.name(a)} and {rows.name(b)} are the same"
     headline += " file" if rows.noun == "picture" else ""

@@ -52,11 +52,23 @@ def small(image: Image.Image) -> NDArray[np.uint8]:
 
 
 def candidates(found: Sequence[bytes]) -> NDArray[np.int64]:
-    """Pairs of places [P, 2], first below second, whose looks are near; an empty look is near to none."""
+    """Pairs of places [P, 2], first below second, whose looks are near; an empty look is near to none.
+
+    Of many equal looks each is paired with the first alone.
+    """
     places = np.array([at for at, each in enumerate(found) if each], np.int64)
     if len(places) < 2:
         return np.empty((0, 2), np.int64)
     codes = np.frombuffer(b"".join(each for each in found if each), np.uint8).reshape(-1, LOOK)
+    _, own, twins = np.unique(codes, axis=0, return_index=True, return_inverse=True)
+    again = np.flatnonzero(own[twins.ravel()] != np.arange(len(codes)))
+    equal = np.sort(np.stack([own[twins.ravel()[again]], again], axis=1), axis=1)
+    near = own[_alike(codes[own])]
+    return np.asarray(places[np.unique(np.concatenate([equal, np.sort(near, axis=1)]), axis=0)])
+
+
+def _alike(codes: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Pairs of places [P, 2] of different looks, uint8 [N, 22], that are near."""
     signs = np.ascontiguousarray(codes[:, :8])
     whole = signs.view(np.uint64)[:, 0]
     edges = np.ascontiguousarray(np.pad(codes[:, 8:], ((0, 0), (0, 2)))).view(np.uint64)
@@ -74,7 +86,7 @@ def candidates(found: Sequence[bytes]) -> NDArray[np.int64]:
             a, b = a[near], b[near]
             near = np.bitwise_count(edges[a] ^ edges[b]).sum(axis=1) <= _FAR_EDGES
             parts.append(np.stack([np.minimum(a, b)[near], np.maximum(a, b)[near]], axis=1))
-    return places[np.unique(np.concatenate(parts), axis=0)] if parts else np.empty((0, 2), np.int64)
+    return np.unique(np.concatenate(parts), axis=0) if parts else np.empty((0, 2), np.int64)
 
 
 def confirmed(
