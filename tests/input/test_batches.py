@@ -51,6 +51,16 @@ def test_batches_abandoned_halfway_change_nothing_after() -> None:
         assert torch.equal(inputs[0], inputs2[0])
 
 
+def test_every_batch_draws_anew() -> None:
+    """Of one picture 64 times over: no two batches of two epochs are augmented alike."""
+    image = torch.arange(64, dtype=torch.uint8).view(1, 8, 8, 1).expand(64, -1, -1, -1).contiguous()
+    augment = augmentation(DataConfig("any", augment="flip+shift"))
+    batches = Batches(Rows((image,), torch.zeros(64, dtype=torch.int64)), 16, shuffle=True, augment=augment)
+    seen = [inputs[0] for _ in range(2) for inputs, _ in batches]
+    assert len(seen) == 8
+    assert not any(torch.equal(one, other) for number, one in enumerate(seen) for other in seen[:number])
+
+
 def test_mixed_seeds_do_not_meet() -> None:
     seeds = {mixed(seed, epoch, step) for seed in range(20) for epoch in range(20) for step in range(20)}
     assert len(seeds) == 20**3

@@ -74,7 +74,7 @@ def test_the_key_covers_all_that_pixels_depend_on(kinds: PackedDataset) -> None:
     assert key_of(recipe_of(kinds, "val", SMALL)) == key_of(recipe_of(kinds, "val", replace(SMALL, workers=3)))
 
 
-@pytest.mark.parametrize("harm", ["shorter", "header", "record", "gone"])
+@pytest.mark.parametrize("harm", ["shorter", "header", "record", "shape", "gone"])
 def test_what_is_damaged_is_made_again(kinds: PackedDataset, tmp_path: Path, harm: str) -> None:
     before = cached(kinds, tmp_path)
     assert before is not None
@@ -87,6 +87,8 @@ def test_what_is_damaged_is_made_again(kinds: PackedDataset, tmp_path: Path, har
         pixels.write_bytes(b"\x93NUMPY\x01\x00" + pixels.read_bytes()[8:40])
     elif harm == "record":
         record.write_text("{}")
+    elif harm == "shape":
+        record.write_text(record.read_text().replace("[200, 12, 12, 3]", "[200, 12, 11, 3]"))
     else:
         pixels.unlink()
     again = cached(kinds, tmp_path)
