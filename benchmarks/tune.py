@@ -101,7 +101,8 @@ def overhead(layout: Layout, trials: int) -> dict[str, Any]:
         bare += _bare(layout, [each.settings for each in tuned.found.trials], trees)
     between, beyond = (searched - fitted) / (2 * trials), (searched - bare) / (2 * trials)
     return {"trials": 2 * trials, "searched_s": searched, "fitted_s": fitted, "bare_s": bare, "between_s": between,
-            "overhead_s": beyond, "held": max(between, beyond) <= 0.3, "bar_s": 0.3, "around_s": around / 2}  # fmt: skip
+            "overhead_s": beyond, "held": max(between, beyond) <= 0.3, "bar_s": 0.3,
+            "around_s": around / 2}  # fmt: skip
 
 
 def _bare(layout: Layout, runs: list[dict[str, Any]], trees: int) -> float:
@@ -143,7 +144,7 @@ def best(layout: Layout, seed: int, trials: int, *, until: bool) -> dict[str, An
 
 def pruned(layout: Layout, seed: int, trials: int) -> dict[str, Any]:
     """Training time of the pruned search until it is as good, over that of the whole unpruned one."""
-    space = ["search=xgboost", "model.params.trees=300", "model.params.patience=0", f"search.seed={seed}", *FIXED]
+    space = ["search=xgboost", "model.params.trees=200", "model.params.patience=0", f"search.seed={seed}", *FIXED]
     full = tune(layout, [*space, f"search.trials={trials}", "search.pruner=none"], study=f"full-{seed}").found
     goal = full.best[0].values[0]
     metric = full.metrics[0]
@@ -176,7 +177,7 @@ def main() -> None:
         folder = Path(name)
         if there:
             assert source is not None
-            small = taxi(source, folder / "small", 12_000)
+            small = taxi(source, folder / "small", 4_000)
         else:
             print("no taxi months: give --data FOLDER; only overhead and pruned run, on scikit-learn's diabetes")
             small = init(folder / "diabetes", name="diabetes", task="tabular", sample="diabetes")
@@ -196,9 +197,7 @@ def _print_overhead(found: dict[str, Any]) -> dict[str, Any]:
     print(f"\noverhead of a trial beyond its training, {found['trials']} trials of 40 trees")
     fitted, bare = found["fitted_s"], found["bare_s"]
     print(f"  searching {found['searched_s']:.1f} s; training in it {fitted:.1f} s, the same bare {bare:.1f} s")
-    print(
-        f"  a trial: {found['between_s']:.3f} s beyond its own training, {found['overhead_s']:.3f} s beyond the bare one"
-    )
+    print(f"  a trial: {found['between_s']:.3f} s beyond its own training, {found['overhead_s']:.3f} s beyond the bare")
     print(f"  bar 0.3   {'held' if found['held'] else 'NOT HELD'}")
     print(f"  once, beside: {found['around_s']:.1f} s to compose, start a worker, and write the page")
     return found
