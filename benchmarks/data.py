@@ -116,10 +116,11 @@ def large_table(place: Path, goal: int, found: dict[str, float]) -> None:
     file = place / "large.csv"
     rows = 0
     with file.open("w") as handle:
-        handle.write("size,count,colour,note,target\n")
+        handle.write("size,count,colour,note,share,target\n")
         while handle.tell() < goal:
             handle.writelines(
-                f"{row / 7:.6f},{row * 7919 % 65537},{'red' if row % 3 else 'green'},n{row % 1000},{row % 5}\n"
+                f"{row / 7:.6f},{row * 7919 % 65537},{'red' if row % 3 else 'green'},"
+                f"{'a remark that somebody left on this row, ' * 2}{row % 1000},{row % 977 / 977},{row % 5}\n"
                 for row in range(rows, rows + 100_000)
             )
             rows += 100_000
