@@ -56,13 +56,16 @@ def test_different_texts_have_no_findings(splits: dict[str, list[str]], tmp_path
     assert inspection.report().findings == ()
 
 
-def test_the_same_text_in_two_splits_stops_and_may_be_left_out_of_train(
+def test_the_same_text_in_two_splits_is_noted_and_may_be_left_out_of_train(
     splits: dict[str, list[str]], tmp_path: Path
 ) -> None:
     splits["test"][4] = splits["train"][6]
+    inspection = Inspection()
+    assert add(splits, tmp_path, inspection).version.rows == 280
+    assert findings(inspection)["equal_rows"].headline.startswith("two splits share a text: train/7 ")
     with pytest.raises(DataError, match=r"two splits share a text: train/7 .* and test/5 .* are the same"):
-        add(splits, tmp_path, Inspection())
-    data = add(splits, tmp_path, Inspection(Policy({"leakage": "leave-out"})))
+        add(splits, tmp_path, Inspection(Policy({"equal_rows": "stop"})))
+    data = add(splits, tmp_path, Inspection(Policy({"equal_rows": "leave-out"})))
     assert [split.rows for split in data.version.splits] == [199, 40, 40]
 
 

@@ -13,7 +13,8 @@ class ChecksConfig:
     """Section `checks` of a data set's settings. "stop": nothing is added; "leave-out": it is added without them."""
 
     undecodable: Literal["stop", "leave-out"] = "stop"  # pictures that are damaged, too large, or none
-    leakage: Literal["stop", "leave-out", "note"] = "stop"  # the same in two splits; left out: the copy in train
+    leakage: Literal["stop", "leave-out", "note"] = "stop"  # a picture in two splits; left out: the copy in train
+    equal_rows: Literal["stop", "leave-out", "note"] = "note"  # the same for rows of tables, and for texts
     near_leakage: Literal["stop", "leave-out", "note"] = "note"  # nearly the same in two splits
     duplicates: Literal["stop", "leave-out", "note"] = "note"  # the same twice within a split
     near_duplicates: Literal["stop", "leave-out", "note"] = "note"

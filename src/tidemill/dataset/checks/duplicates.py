@@ -74,14 +74,16 @@ def _leakage(rows: Rows, groups: Sequence[Sequence[int]], inspection: Inspection
     here, there = (SPLITS[rows.splits[at]] for at in (a, b))
     headline = f"two splits share a {rows.noun}: {rows.name(a)} and {rows.name(b)} are the same"
     headline += " file" if rows.noun == "picture" else ""
-    remedy = f"remove it from {here} or from {there}, or leave the copy in train out:  --on-problem leave-out"
+    leave_out = "--on-problem leave-out" if rows.noun == "picture" else "checks: {equal_rows: leave-out}"
+    remedy = f"remove it from {here} or from {there}, or leave the copy in train out:  {leave_out}"
     if len(pairs) > 1:
         headline = f"{len(pairs):,} {rows.noun}s are in two splits: a test on them is about what was learned by heart"
-        remedy = "remove them from one split, or leave the copies in train out:  --on-problem leave-out"
+        remedy = f"remove them from one split, or leave the copies in train out:  {leave_out}"
     examples = [f"{rows.name(b)} = {rows.name(a)}" for a, b in pairs[:EXAMPLES]]
-    if inspection.leaves_out("leakage"):
+    check = "leakage" if rows.noun == "picture" else "equal_rows"  # short texts repeat by themselves
+    if inspection.leaves_out(check):
         rows.splits[[a for a, _ in pairs]] = LEFT_OUT
-    inspection.add("leakage", len(pairs), headline, remedy, examples=examples)
+    inspection.add(check, len(pairs), headline, remedy, examples=examples)
 
 
 def _within(rows: Rows, groups: Sequence[Sequence[int]], inspection: Inspection) -> None:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from tidemill.dataset.checks.finding import Action, Policy, Report, SchemaChoice
     from tidemill.dataset.profile import ColumnProfile
 
-_ACTIONS = ("undecodable", "leakage", "near_leakage", "duplicates", "near_duplicates", "two_labels", "few_samples",
-            "constant", "impossible", "scale")  # fmt: skip
+_ACTIONS = ("undecodable", "leakage", "equal_rows", "near_leakage", "duplicates", "near_duplicates", "two_labels",
+            "few_samples", "constant", "impossible", "scale")  # fmt: skip
 
 
 class Choices(NamedTuple):
