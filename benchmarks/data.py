@@ -120,7 +120,7 @@ def large_table(place: Path, goal: int, found: dict[str, float]) -> None:
         while handle.tell() < goal:
             handle.writelines(
                 f"{row / 7:.6f},{row * 7919 % 65537},{'red' if row % 3 else 'green'},"
-                f"{'a remark that somebody left on this row, ' * 2}{row % 1000},{row % 977 / 977},{row % 5}\n"
+                f"{'a remark that somebody left on this row; ' * 2}{row % 1000},{row % 977 / 977},{row % 5}\n"
                 for row in range(rows, rows + 100_000)
             )
             rows += 100_000

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Projects, git, write_csv
+from .conftest import Projects, git, paint, paint_folder, write_csv
 
 pytestmark = pytest.mark.slow
 POINTS = int(os.environ.get("TIDEMILL_KILL_POINTS", "4"))
@@ -105,6 +105,41 @@ def test_init_killed_anywhere(tmp_path: Path) -> None:
         assert [version["version"] for version in listed] == ["1.0.0"]
 
 
+def test_growing_pictures_killed_anywhere(project: Projects, tmp_path: Path) -> None:
+    """The second version links shards of the first, writes one again without a row, and writes a new one."""
+    layout = project("image")
+    for at, split in enumerate(("train", "val", "test")):
+        paint_folder(tmp_path / "in" / split, count=8, first=at * 100)
+    assert tidemill(layout.root, "data", "add", "../in", "--name", "things").returncode == 0
+    add = ("data", "add", "../in", "--name", "things", "--json")
+
+    def copy(name: str) -> Path:
+        shutil.copytree(layout.root, tmp_path / name / "project", symlinks=True)
+        shutil.copytree(tmp_path / "in", tmp_path / name / "in")
+        (tmp_path / name / "in" / "train" / "a" / "000.png").unlink()
+        paint(tmp_path / name / "in" / "test" / "b" / "900.png", 4_000)
+        return tmp_path / name / "project"
+
+    whole = killed_at(0, copy("whole"), *add)
+    assert whole.returncode == 0, whole.stderr
+    for point in points(int(whole.stdout.split()[-1])):
+        broken = copy(f"at-{point}")
+        assert killed_at(point, broken, *add).returncode == -9
+        listed = json.loads(tidemill(broken, "data", "list", "--json").stdout)
+        assert [version["version"] for version in listed] in (["1.0.0"], ["1.0.0", "1.1.0"])
+        again = tidemill(broken, *add)
+        assert again.returncode == 0, (point, again.stderr)
+        assert json.loads(again.stdout)["version"]["version"] == "1.1.0"
+        for version in ("1.0.0", "1.1.0"):
+            out = broken.parent / version
+            done = tidemill(broken, "data", "export", version, "--out", str(out))
+            assert done.returncode == 0, (point, done.stderr)
+        assert subprocess.run(["diff", "-r", "in", "1.1.0"], cwd=broken.parent).returncode == 0
+        assert subprocess.run(["diff", "-r", tmp_path / "in", "1.0.0"], cwd=broken.parent).returncode == 0
+        status = subprocess.run(["git", "status", "--short"], cwd=broken, capture_output=True, text=True, check=True)
+        assert status.stdout == ""
+
+
 FULL_DISK = """
 set -e
 mount -t tmpfs -o size=3m tmpfs "$1"
@@ -135,3 +170,23 @@ def test_a_full_disk_is_said_and_nothing_is_half_written(project: Projects, tmp_
     assert (tmp_path / "status").read_text() == ""
     assert [version["version"] for version in json.loads((tmp_path / "list").read_text())] == ["1.0.0"]
     assert git(layout, "status", "--short") == ""
+
+
+def test_a_disk_that_fills_while_pictures_are_packed(project: Projects, tmp_path: Path) -> None:
+    layout = project("image")
+    folder = tmp_path / "in"
+    for at, split in enumerate(("train", "val", "test")):
+        paint_folder(folder / split, count=10, first=at * 100)
+    assert tidemill(layout.root, "data", "add", "../in", "--name", "things").returncode == 0
+    shutil.rmtree(layout.state)
+    for path in (folder / "train").rglob("*.png"):
+        path.write_bytes(path.read_bytes() + os.urandom(200_000))
+    (tmp_path / "small").mkdir()
+    arguments = [tmp_path / "small", layout.root, sys.executable, folder, tmp_path]
+    done = subprocess.run(["unshare", "-m", "sh", "-c", FULL_DISK, "sh", *map(str, arguments)], capture_output=True)
+    if done.returncode and not (tmp_path / "code").exists():
+        pytest.skip("needs root and mount namespaces to make a small disk")
+    assert (tmp_path / "code").read_text().strip() == "1"
+    assert "the disk is full" in (tmp_path / "err").read_text()
+    assert (tmp_path / "status").read_text() == ""
+    assert [version["version"] for version in json.loads((tmp_path / "list").read_text())] == ["1.0.0"]

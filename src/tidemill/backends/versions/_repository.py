@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from tidemill.errors import StorageError, TidemillError, from_os_error
+from tidemill.errors import StorageError, TidemillError, from_message, from_os_error
 from tidemill.files import process_lives
 
 if TYPE_CHECKING:
@@ -118,6 +118,8 @@ def _translated(doing: str) -> Iterator[None]:
         while cause is not None:
             if isinstance(cause, OSError) and cause.errno:
                 raise from_os_error(cause, doing) from error
+            if (known := from_message(str(cause))) is not None:
+                raise known from error
             cause = cause.__cause__ or cause.__context__
         raise StorageError(
             f"DVC failed while {doing}: {_first_line(error)}", "see  dvc status  and  dvc doctor"
