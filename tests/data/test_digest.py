@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tidemill.dataset.digest import RowHashes, row_hashes
 from tidemill.domain.dataset import Column, Kind, Task
 from tidemill.domain.digest import Digest
+from tidemill.stages.ingest import Reading
+
+from .conftest import paint
+from .reading import read
 
 IMAGE = (Column("name", "string", "path"), Column("label", "string", "target"), Column("data", "binary", "image"))
 Row = tuple[str, str, str, bytes]
@@ -123,3 +129,39 @@ def test_a_slice_has_the_hashes_of_its_rows() -> None:
     assert (row_hashes(table.slice(1, 2), ["z", "y", "x"]) == whole[1:3]).all()
     assert (whole[0] == whole[3]).all()
     assert (whole[0] != whole[1]).any()
+
+
+@pytest.mark.slow
+def test_one_thing_among_twenty_thousand_files(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    for label in "ab":
+        first = paint(folder / label / "0.png", ord(label)).read_bytes()
+        for number in range(1, 10_000):
+            (folder / label / f"{number}.png").write_bytes(first + number.to_bytes(4, "little"))
+    seen = {read(folder, "image", Reading()).version.digest}
+    file = folder / "a" / "7777.png"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    seen.add(read(folder, "image").version.digest)
+    file.rename(folder / "a" / "7777x.png")
+    seen.add(read(folder, "image").version.digest)
+    (folder / "a" / "5.png").rename(folder / "b" / "5x.png")
+    (folder / "b" / "5.png").rename(folder / "a" / "5.png")
+    (folder / "b" / "5x.png").rename(folder / "b" / "5.png")
+    seen.add(read(folder, "image").version.digest)
+    assert len(seen) == 4
+
+
+def test_one_cell_in_row_seventy_thousand(tmp_path: Path) -> None:
+    lines = [f"{row % 977}.5,{row % 7},{'yes' if row % 2 else 'no'}" for row in range(100_000)]
+    seen = set()
+    for cell in (None, "0.25,3,yes", "3.5,3,no"):
+        if cell is not None:
+            lines[70_000] = cell
+        (tmp_path / "t.csv").write_text("\n".join(["a,b,target", *lines]) + "\n")
+        seen.add(read(tmp_path / "t.csv", "tabular").version.digest)
+    random.Random(0).shuffle(lines)
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,target", *lines]) + "\n")
+    assert read(tmp_path / "t.csv", "tabular").version.digest in seen
+    assert len(seen) == 3
