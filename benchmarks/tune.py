@@ -12,7 +12,7 @@ on a table that scikit-learn carries.
   with early stopping on the same month; bar 50. The source judges on the month that it tunes on, and so does this
   part; beside it stands the error of the same model on 2021-03, which nothing has seen.
 - pruned: training time until the search with asha has a value as good as the best that the same search without pruning
-  finds, against all of the training time of that one; bar 0.5; median over seeds. Both draw the same settings at random,
+  finds, against all of the training time of that one; bar 0.5; median over seeds. Both draw the same settings,
   so that only pruning differs. The learning rate is the same for all: pruning compares trials at the same tree, and
   where the rate is swept a slow one that would have won in the end is behind there (then the best is often pruned).
 """
