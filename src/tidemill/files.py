@@ -75,6 +75,14 @@ def staged_directory(final: Path, *, staging: Path) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
+def link_or_copy(path: Path, to: Path) -> None:
+    """A second name for a file that nobody changes; a copy where the file system cannot."""
+    try:
+        os.link(path, to)
+    except OSError:
+        shutil.copyfile(path, to)
+
+
 def process_lives(pid: int) -> bool:
     """Whether there is a process with this number, whoever's it is."""
     try:

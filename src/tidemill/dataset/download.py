@@ -45,11 +45,6 @@ class _Changed(Exception):
     """What is there is not what the first part came from."""
 
 
-def is_address(text: str) -> bool:
-    """Whether `text` is an address rather than a path."""
-    return "://" in text
-
-
 def file_name(address: str) -> str:
     """The last part of an address's path, as a plain file name."""
     name = unquote(urlsplit(address).path).rsplit("/", 1)[-1]

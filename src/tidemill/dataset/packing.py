@@ -7,8 +7,6 @@ sent what it does not have.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +22,7 @@ from tidemill.dataset.source import LEFT_OUT, Source
 from tidemill.dataset.write import SplitWriter, label_counts, write_record
 from tidemill.domain.dataset import SPLITS, DatasetVersion, Shard, Split, Task
 from tidemill.domain.digest import Digest
-from tidemill.files import write_atomic
+from tidemill.files import link_or_copy, write_atomic
 from tidemill.process import usable_cores
 
 if TYPE_CHECKING:
@@ -151,14 +149,6 @@ def _take_over(kept: Kept, into: Path) -> Shard:
     final.parent.mkdir(parents=True, exist_ok=True)
     link_or_copy(kept.root / kept.shard.path, final)
     return kept.shard
-
-
-def link_or_copy(path: Path, to: Path) -> None:
-    """A second name for a file that nobody changes; a copy where the file system cannot."""
-    try:
-        os.link(path, to)
-    except OSError:
-        shutil.copyfile(path, to)
 
 
 def _labels(kept: Kept, source: Source) -> Counter[str]:

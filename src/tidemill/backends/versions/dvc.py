@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING
 from tidemill.backends.versions._git import Git
 from tidemill.backends.versions._intent import Intent, Journal
 from tidemill.backends.versions._repository import clear_rwlock, copy_out, is_cached, open_repository, site_cache
-from tidemill.dataset.packing import link_or_copy
 from tidemill.dataset.read import RECORD, PackedDataset, open_dataset, parse_record
 from tidemill.dataset.write import record_bytes
 from tidemill.domain.dataset import DatasetVersion, Version
 from tidemill.errors import DataError, NotFoundError, StateError, StorageError, nearest
-from tidemill.files import fsync_tree, locked, staged_directory, sweep_staging, write_atomic
+from tidemill.files import fsync_tree, link_or_copy, locked, staged_directory, sweep_staging, write_atomic
 
 if TYPE_CHECKING:
     from dvc.repo import Repo

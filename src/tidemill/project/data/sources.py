@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from tidemill.dataset.reading import Reading, Steps
 from tidemill.domain.digest import Digest
 from tidemill.errors import InputError, NotFoundError, nearest
-from tidemill.files import staged_directory
+from tidemill.files import link_or_copy, staged_directory
 from tidemill.project.layout import Layout
 
 if TYPE_CHECKING:
@@ -43,10 +43,8 @@ def resolve(layout: Layout, what: str, *, choice: str | None, reading: Reading, 
     `choice` names one that says how to read them; what `reading` says comes first. Raises InputError, DataError,
     NotFoundError and StorageError.
     """
-    from tidemill.dataset.download import is_address
-
     path = Path(what)
-    if is_address(what):
+    if "://" in what:
         settings = _settings(layout, choice) if choice else None
         found, digest = _fetch(layout, what, fetching, settings)
         return Given(_opened(layout, found, digest), choice, _merged(reading, settings), {what: digest})
@@ -110,10 +108,10 @@ def _two(name: str, ends: list[float]) -> bool:
 
 def _local(layout: Layout, path: Path, settings: SourceConfig | None) -> Path:
     """A path as it is read: an archive unpacked; of a folder, the files that the choice's addresses name, if any."""
-    from tidemill.dataset.archives import is_archive
+    if path.is_file():
+        from tidemill.dataset.archives import is_archive
 
-    if path.is_file() and is_archive(path):
-        return _opened(layout, path, Digest.of_file(path))
+        return _opened(layout, path, Digest.of_file(path)) if is_archive(path) else path
     if settings is not None and path.is_dir():
         from tidemill.dataset.download import file_name
 
@@ -174,8 +172,6 @@ def _opened(layout: Layout, file: Path, digest: Digest) -> Path:
 
 def _arranged(layout: Layout, files: Mapping[str, Iterable[Path]]) -> Path:
     """A folder with a folder for each split, which holds its files under further names."""
-    from tidemill.dataset.packing import link_or_copy
-
     marks = [
         [split, str(file), file.stat().st_mtime_ns, file.stat().st_ino] for split in files for file in files[split]
     ]
