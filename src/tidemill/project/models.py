@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ from tidemill.project.registry import (
 )
 
 if TYPE_CHECKING:
+    from tidemill.bundle.read import OpenBundle
     from tidemill.config.schema import Config
     from tidemill.dataset.read import PackedDataset
     from tidemill.domain.run import Run
@@ -36,6 +38,7 @@ __all__ = [
     "ALIASES",
     "ModelRef",
     "export_and_register",
+    "export_bundle",
     "history",
     "is_bundle",
     "ledger",
@@ -47,6 +50,7 @@ __all__ = [
     "parse_model",
     "promote",
     "reconcile",
+    "register_bundle",
     "resolve",
     "rollback",
     "state",
@@ -67,34 +71,44 @@ def export_and_register(
 
     Raises GateError when the export is not its source.
     """
-    from tidemill.backends.exporters.onnx import OnnxExporter
-    from tidemill.backends.registries.mlflow import MlflowRegistry
-    from tidemill.backends.runtimes.onnx import OnnxRuntime
     from tidemill.stages.evaluate import write_evaluation
-    from tidemill.stages.export import export
-    from tidemill.stages.register import register
 
     with tempfile.TemporaryDirectory() as folder:
         write_evaluation(evaluation, Path(folder))
-        opened = export(
-            model,
-            data.examples("test"),
-            name=config.name,
-            config=config.export,
-            lineage=lineage_of(run),
-            metrics=evaluation.metrics,
-            per_class=evaluation.per_class,
-            exporter=OnnxExporter(),
-            runtime=OnnxRuntime(),
-            bundles=layout.bundles,
-            staging=layout.staging,
-            threads=usable_cores(),
-            report=Path(folder),
-            reporter=reporter,
-        )
+        opened = export_bundle(
+            layout, config, run, model, data, metrics=evaluation.metrics, per_class=evaluation.per_class,
+            report=Path(folder), reporter=reporter,
+        )  # fmt: skip
+    return register_bundle(layout, opened), opened.directory
+
+
+def export_bundle(
+    layout: Layout, config: Config, run: Run, model: SourceModel, data: PackedDataset, *, metrics: Mapping[str, float],
+    per_class: Mapping[str, Mapping[str, float]], report: Path, reporter: Reporter | None = None,
+) -> OpenBundle:  # fmt: skip
+    """The bundle of a trained model among the project's bundles; the files in `report` go with it.
+
+    Raises GateError when the export is not its source.
+    """
+    from tidemill.backends.exporters.onnx import OnnxExporter
+    from tidemill.backends.runtimes.onnx import OnnxRuntime
+    from tidemill.stages.export import export
+
+    return export(
+        model, data.examples("test"), name=config.name, config=config.export, lineage=lineage_of(run), metrics=metrics,
+        per_class=per_class, exporter=OnnxExporter(), runtime=OnnxRuntime(), bundles=layout.bundles,
+        staging=layout.staging, threads=usable_cores(), report=report, reporter=reporter,
+    )  # fmt: skip
+
+
+def register_bundle(layout: Layout, opened: OpenBundle) -> ModelVersion:
+    """The bundle as a version, the challenger; one that its run has registered already keeps its number."""
+    from tidemill.backends.registries.mlflow import MlflowRegistry
+    from tidemill.stages.register import register
+
     version = register(opened, registry=MlflowRegistry(tracking_uri(layout)), ledger=ledger(layout))
     reconcile(layout, version.name)
-    return version, opened.directory
+    return version
 
 
 def lineage_of(run: Run) -> Lineage:

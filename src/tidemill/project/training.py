@@ -141,23 +141,31 @@ def _keep_refusal(opened: Opened, refusal: str) -> None:
         tracker.keep(number, file, "export")
 
 
-def _evaluated(opened: Opened, run: Run, model: SourceModel, data: PackedDataset) -> tuple[Evaluation, Run]:
-    """The model on the test split, kept by every tracker of the run."""
+def evaluated(
+    run: Run, model: SourceModel, data: PackedDataset, *, source: Path, folder: Path
+) -> tuple[Evaluation, Run]:  # fmt: skip
+    """The model, saved at `source`, on the test split: tables and pictures in `folder`; the run with the figures."""
     from tidemill.stages.details import write_details
     from tidemill.stages.evaluate import evaluate, score_inputs, write_evaluation
 
     examples = data.examples("test")
-    prepare = _preprocessor(model, opened.folder.source).prepare
+    prepare = _preprocessor(model, source).prepare
     scored = score_inputs(lambda part: model.score(prepare(part)), examples.inputs)
     evaluation = evaluate(model.signature, scored, examples)
-    folder = opened.folder.path / "evaluation"
     write_evaluation(evaluation, folder)
     write_details(model.signature, scored, examples, folder)
     tested = {f"test_{name}": value for name, value in evaluation.metrics.items()}
-    opened.tracked.log(tested, 0)
+    return evaluation, replace(run, metrics={**run.metrics, **tested})
+
+
+def _evaluated(opened: Opened, run: Run, model: SourceModel, data: PackedDataset) -> tuple[Evaluation, Run]:
+    """The model on the test split, kept by every tracker of the run."""
+    folder = opened.folder.path / "evaluation"
+    evaluation, tested = evaluated(run, model, data, source=opened.folder.source, folder=folder)
+    opened.tracked.log({f"test_{name}": value for name, value in evaluation.metrics.items()}, 0)
     for tracker, number in opened.runs:
         tracker.keep(number, folder, "evaluation")
-    return evaluation, replace(run, metrics={**run.metrics, **tested})
+    return evaluation, tested
 
 
 def _registered(

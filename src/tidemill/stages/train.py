@@ -14,6 +14,7 @@ from tidemill.domain.run import Run
 from tidemill.errors import GateError, InputError
 from tidemill.files import fsync_tree
 from tidemill.ports import StopTraining, Summarised
+from tidemill.process import limit_threads, usable_cores
 from tidemill.stages.runfolder import Record, RunFolder, begin
 
 if TYPE_CHECKING:
@@ -175,5 +176,8 @@ def _tags(spec: RunSpec) -> dict[str, str]:
         "tidemill.python": spec.environment.python,
         "tidemill.dataset": spec.dataset,
         "tidemill.dataset_digest": spec.dataset_digest,
+        # not in the spec, for they are no choice of the user's; but sums are taken in another order by other numbers
+        "tidemill.threads": str(limit_threads()),
+        "tidemill.cores": str(usable_cores()),
     }
     return tags | ({"tidemill.decision": spec.decision} if spec.decision else {})

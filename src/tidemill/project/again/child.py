@@ -1,0 +1,70 @@
+"""The process that trains again: `python -m tidemill.project.again.child`, started in the fresh directory.
+
+It gets {"spec", "cores"} on standard input; its runs are in the fresh directory's own store. On its standard output
+there is one line of JSON at the end: the run's id, or the headline of what went wrong.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tidemill.domain.run import RunSpec
+
+
+def rerun(spec: RunSpec) -> str:
+    """Train and evaluate with the recorded configuration; the id of the run."""
+    from pathlib import Path
+
+    from tidemill.config.check import checked
+    from tidemill.project.data import open_for_task
+    from tidemill.project.families import family_of
+    from tidemill.project.layout import find_project
+    from tidemill.project.runs import open_tracker
+    from tidemill.project.training import Silent, evaluated
+    from tidemill.stages.train import tracked_run, train
+
+    layout = find_project(Path.cwd())
+    plain: dict[str, Any] = {
+        **spec.config,
+        "logger": {"system_metrics": False},
+    }  # who hears of a run does not change it
+    settings = checked(plain, lambda path: f"the recorded configuration: {path}")
+    name, _, version = spec.dataset.rpartition("-v")
+    data = open_for_task(layout, name, version, settings.task)
+    family = family_of(settings.task, layout.root)
+    family.check(settings, data)
+    tracker = open_tracker(layout, settings)
+    with tracked_run(spec, difference=b"", tracker=tracker, folders=layout.runs, report=Silent()) as opened:
+        run, model = train(opened, settings, data, family=family)
+        evaluation, _ = evaluated(
+            run, model, data, source=opened.folder.source, folder=opened.folder.path / "evaluation"
+        )
+        opened.tracked.log({f"test_{key}": value for key, value in evaluation.metrics.items()}, 0)
+    return run.id
+
+
+def main() -> int:
+    """Run it; 0 when it came to its end."""
+    given = json.load(sys.stdin)
+    if given["cores"] and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given["cores"]])
+    from tidemill.domain.record import from_plain
+    from tidemill.domain.run import RunSpec
+    from tidemill.errors import TidemillError
+    from tidemill.process import limit_threads
+
+    limit_threads()
+    try:
+        answer = {"run": rerun(from_plain(RunSpec, given["spec"]))}
+    except TidemillError as error:
+        answer = {"failed": error.headline}
+    sys.__stdout__.write(json.dumps(answer) + "\n")  # type: ignore[union-attr]  # a process of ours has one
+    return 0 if "run" in answer else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
