@@ -75,6 +75,19 @@ def test_pictures_that_are_gone_by_then_are_no_pair() -> None:
     assert not len(pairs) and not len(alike)
 
 
+def test_alike_from_afar_is_not_the_same() -> None:
+    """Sky over sea, with another ship: the colours agree, the edges do not."""
+    sea = np.zeros((32, 32, 3), np.uint8) + np.linspace(220, 60, 32, dtype=np.uint8)[:, None, None]
+    one, other = sea.copy(), sea.copy()
+    one[12:22, 4:12] = (200, 30, 30)
+    other[12:22, 18:26] = (30, 30, 200)
+    pictures = [one, other, scene(1, side=32), scene(2, side=32)]
+    pairs, _ = confirmed(np.array([[0, 1], [2, 3]]), pictures.__getitem__)
+    assert not len(pairs)
+    pairs, alike = confirmed(np.array([[2, 3], [0, 0]]), pictures.__getitem__)
+    assert pairs.tolist() == [[0, 0]] and alike[0] == pytest.approx(1)
+
+
 def test_grey_and_palette_pictures_have_looks() -> None:
     image = Image.fromarray(scene(5))
     assert len({look(image), look(image.convert("L"))}) <= 2
