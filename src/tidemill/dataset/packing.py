@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from tidemill.dataset.digest import dataset_digest, hashed_columns, row_hashes
-from tidemill.dataset.hashes import HASH, Hashes, counts_in, ranks
+from tidemill.dataset.digest import dataset_digest
+from tidemill.dataset.hashes import Hashes, counts_in, ranks
 from tidemill.dataset.read import PackedDataset
+from tidemill.dataset.shard_index import keep_new, shard_hashes
 from tidemill.dataset.source import LEFT_OUT, Source
 from tidemill.dataset.write import SplitWriter, label_counts, write_record
 from tidemill.domain.dataset import SPLITS, DatasetVersion, Shard, Split, Task
-from tidemill.domain.digest import Digest
-from tidemill.files import link_or_copy, write_atomic
+from tidemill.files import link_or_copy
 from tidemill.process import usable_cores
 
 if TYPE_CHECKING:
@@ -66,7 +66,9 @@ def pack_onto(
         for split, batch in source.rows.read(wanted):
             writers[split].write(batch)
     for split, writer in writers.items():
-        written[split] += writer.finish()
+        new = writer.finish()
+        keep_new(source, task, split, new, wanted, index)
+        written[split] += new
         classes[split] += writer.classes
     _verify(into, [each.shard for each in kept if each.rows.all()])
     return write_record(
@@ -116,32 +118,6 @@ def _match(source: Source, old: Hashes, places: NDArray[np.uint8]) -> tuple[NDAr
             wanted[new_at[a]] = ranks(ours) >= counts_in(ours, theirs)
             stays[old_at[b]] = ranks(theirs) < counts_in(theirs, ours)
     return wanted, stays
-
-
-def shard_hashes(base: PackedDataset, shard: Shard, index: Path | None) -> NDArray[np.uint8]:
-    """The row hashes of a shard, uint8 [rows, 32], from the folder `index` or else from the shard, and then kept."""
-    names = [column.name for column in hashed_columns(base.version.task, base.version.columns)]
-    file = index and index / f"{Digest.of_json([1, shard.digest, names]).hex[:32]}.rows"
-    if file is not None and (known := _read_index(file, shard.rows)) is not None:
-        return known
-    import pyarrow.parquet as pq
-
-    batches = pq.ParquetFile(base.root / shard.path).iter_batches(batch_size=4096, columns=names)
-    found = np.concatenate([row_hashes(batch, names) for batch in batches])
-    if file is not None:
-        content = found.tobytes()
-        write_atomic(file, bytes.fromhex(Digest.of_bytes(content).hex) + content)
-    return found
-
-
-def _read_index(file: Path, rows: int) -> NDArray[np.uint8] | None:
-    try:
-        content = file.read_bytes()
-    except OSError:
-        return None
-    if len(content) != (rows + 1) * HASH or content[:HASH].hex() != Digest.of_bytes(content[HASH:]).hex:
-        return None
-    return np.frombuffer(content[HASH:], np.uint8).reshape(-1, HASH)
 
 
 def _take_over(kept: Kept, into: Path) -> Shard:

@@ -40,12 +40,17 @@ class Remembered:
         if not len(self.names):
             return [None] * len(names)
         same = (at >= 0) & (self.stats[at] == stats).all(axis=1)
-        return [self._checked(int(row)) if fits else None for row, fits in zip(at, same.tolist(), strict=True)]
+        shapes: list[list[int]] = self.shapes.tolist()
+        seen: list[bool] = self.looks.any(axis=1).tolist()  # type: ignore[assignment]  # of one axis, a list
+        digests, looks = self.digests.tobytes(), self.looks.tobytes()
+        width = self.looks.shape[1]
 
-    def _checked(self, row: int) -> Checked:
-        height, width, grey = self.shapes[row].tolist()
-        look = self.looks[row].tobytes() if self.looks[row].any() else b""
-        return Checked(self.digests[row].tobytes(), height, width, bool(grey), look)
+        def checked(row: int) -> Checked:
+            high, wide, grey = shapes[row]
+            look = looks[row * width : (row + 1) * width] if seen[row] else b""
+            return Checked(digests[row * 32 : (row + 1) * 32], high, wide, bool(grey), look)
+
+        return [checked(row) if fits else None for row, fits in zip(at.tolist(), same.tolist(), strict=True)]
 
 
 def place(cache: Path, folder: Path) -> Path:
