@@ -161,9 +161,7 @@ def _unrecorded(prepared: Preparation) -> str:
     said = "code, data, threads and what computes are as recorded; the training draws on something that no record has"
     if prepared.notes:
         said += f" ({'; '.join(prepared.notes)})"
-    return "nondeterminism", said + (
-        f"; packages that should not matter differ: {', '.join(others[:4])}" if others else ""
-    )
+    return said + (f"; packages that should not matter differ: {', '.join(others[:4])}" if others else "")
 
 
 def _threads(prepared: Preparation) -> list[str]:

@@ -88,6 +88,6 @@ def _environment(preparation: Preparation) -> None:
     for each in changes[:_SHOWN]:
         style = {"fg": "yellow"} if each.matters else {"dim": True}
         line = f"  {each.name:<22} {each.recorded or 'none':<16} -> {each.present or 'none'}"
-        click.echo(click.style(line, **style), err=True)  # type: ignore[arg-type]  # its stubs want each by itself
+        click.echo(click.style(line, **style), err=True)
     if len(changes) > _SHOWN:
         click.echo(f"  … and {len(changes) - _SHOWN} more", err=True)
