@@ -11,7 +11,10 @@ from tidemill.project.scaffold import init
 from tidemill.project.searching.tune import tune
 from tidemill.project.searching.worker import kept
 
-WILD = "optimizer: {name: sgd, lr: 10.0, momentum: 0.9, weight_decay: 1e10, scheduler: {name: none}}\ntrainer: {gradient_clip: 0.0}\n"
+WILD = (
+    "optimizer: {name: sgd, lr: 10.0, momentum: 0.9, weight_decay: 1e10, scheduler: {name: none}}\n"
+    "trainer: {gradient_clip: 0.0}\n"
+)
 HUGE = "data: {image: {height: 256, width: 256}}\nmodel: {params: {channels: 512}}\ntrainer: {batch_size: 5000}\n"
 
 

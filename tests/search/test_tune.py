@@ -66,7 +66,7 @@ def test_the_page_stands_alone_and_is_an_artefact(project: Layout, tmp_path: Pat
     assert 'src="' not in around
     assert "<link" not in around
     kept = MlflowClient(ensure_database(project)).download_artifacts(tuned.found.run, "search", str(tmp_path))
-    rows = list(csv.DictReader((Path(kept) / "trials.csv").open()))
+    rows = list(csv.DictReader((Path(kept) / "trials.csv").read_text().splitlines()))
     assert [row["trial"] for row in rows] == ["0", "1", "2", "3"]
     assert show(project, tuned.found.study).trials == tuned.found.trials
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -67,6 +68,8 @@ def test_the_decision_that_asked_for_the_model_and_its_report(project: Project, 
     assert found.verified
     assert [link.kind for link in found.links] == [*ORDER, "decision", "report"]
     assert found.links[-2].name == done.decision.id
+    assert links(tracing.trace(layout, ids[0]))["data"].detail.endswith("3 files rehashed")
+    shutil.rmtree(layout.datasets / f"{loop.NAME}-v1.0.0")
     assert links(tracing.trace(layout, ids[0]))["data"].detail.endswith("files not here")
     report = layout.reports / done.decision.report / "report.json"
     report.write_bytes(report.read_bytes().replace(b"accuracy", b"Accuracy", 1))

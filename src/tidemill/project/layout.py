@@ -93,7 +93,7 @@ class Layout:
 
     @property
     def datasets(self) -> Path:
-        """Checked-out data versions that are not the newest: `datasets/NAME-vX.Y.Z/`."""
+        """Data versions as they are read: `datasets/NAME-vX.Y.Z/`, hard links where the file system has them."""
         return self.state / "datasets"
 
     @property
