@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     context_settings={"ignore_unknown_options": True},
 )
 @click.argument("settings", nargs=-1, type=click.UNPROCESSED)
-@click.option("-m", "--multirun", is_flag=True, help="Train all combinations: a,b, range(), choice(), interval(), glob().")
+@click.option("-m", "--multirun", is_flag=True, help="Train all combinations: a,b, range(), choice(), glob() …")
 @click.option(
     "--resume", is_flag=False, flag_value="newest", metavar="[RUN]",
     help="Go on with a run that was killed; without RUN with the newest.",

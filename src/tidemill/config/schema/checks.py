@@ -26,4 +26,4 @@ class ChecksConfig:
     schema: Literal["stop", "convert", "new"] = "stop"  # a table with other columns; see docs/data.md
     min_samples: int = bounded(10, low=0, high=1_000_000)  # rows of a class that train should have
     near: bool = True  # look for near duplicates at all
-    ranges: dict[str, list[Any]] = field(default_factory=dict)  # column: [lowest, highest]; null: no limit; dates as text
+    ranges: dict[str, list[Any]] = field(default_factory=dict)  # column: [lowest, highest]; null: none; dates as text
