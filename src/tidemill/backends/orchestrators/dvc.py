@@ -22,7 +22,8 @@ class DvcForm:
 
     def write(self, stages: Sequence[Stage], params: Mapping[str, Any], path: Path) -> None:
         """dvc.yaml at `path` and params.yaml beside it. `params` is the whole configuration, nested."""
-        from ruamel.yaml import YAML, YAMLError
+        from ruamel.yaml import YAML
+        from ruamel.yaml.error import YAMLError
 
         yaml = YAML()
         try:

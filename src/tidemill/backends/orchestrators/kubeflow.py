@@ -55,7 +55,7 @@ class KubeflowForm:
 
 def check(path: Path, stages: Sequence[Stage]) -> None:
     """Read the file back with Kubeflow's own reader. Raises GateError when it is not what was asked for."""
-    from google.protobuf import json_format
+    from google.protobuf import json_format  # type: ignore[import-untyped]  # it comes without types
     from kfp import components
     from kfp.pipeline_spec import pipeline_spec_pb2
 
@@ -70,7 +70,7 @@ def check(path: Path, stages: Sequence[Stage]) -> None:
 
 def _component(stage: Stage, typed: Mapping[str, tuple[str, Any]], image: str) -> dict[str, Any]:
     """The stage as a component: its outcome, a folder, is an artefact that those after it are given."""
-    given = [[{"concat": [f"{name}=", {"inputPath": name}]}] for name in stage.needs]
+    given = [["--given", name, {"inputPath": name}] for name in stage.needs]
     settings = [{"concat": [f"{path}=", {"inputValue": name}]} for name, (path, _) in typed.items()]
     return {
         "name": stage.name,
@@ -85,7 +85,7 @@ def _component(stage: Stage, typed: Mapping[str, tuple[str, Any]], image: str) -
                 "image": image,
                 "command": ["tidemill", *stage.arguments],
                 "args": [
-                    "--out", {"outputPath": OUTCOME}, *(part for pair in given for part in ("--given", *pair)),
+                    "--out", {"outputPath": OUTCOME}, *(part for each in given for part in each),
                     *settings,
                 ],
             }

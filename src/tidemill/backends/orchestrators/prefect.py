@@ -38,9 +38,9 @@ class PrefectRunner:
             for stage in stages:
                 if stage.name in steps:
                     made = task(
-                        do, name=stage.name, description=stage.about, retries=self._retries,
+                        name=stage.name, description=stage.about, retries=self._retries,
                         retry_delay_seconds=self._delay, cache_policy=NO_CACHE, retry_condition_fn=again,
-                    )  # fmt: skip
+                    )(do)  # fmt: skip
                     made(stage.name)
 
         training([stage.name for stage in stages])

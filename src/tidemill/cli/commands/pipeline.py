@@ -75,12 +75,14 @@ def show(settings: tuple[str, ...], anyway: bool, as_json: bool) -> None:
 @click.option("--params", type=_PATH, help="Take the whole configuration from this file, not from conf/.")
 @click.option("--folder", type=_PATH, help="Where the steps lie; by default .tidemill/pipeline.")
 @click.option("--out", type=_PATH, help="Where this one is put; by default FOLDER/NAME.")
-@click.option("--given", multiple=True, metavar="STEP=DIR", help="Where a step before it lies; may be repeated.")
+@click.option(
+    "--given", nargs=2, multiple=True, metavar="STEP DIR", help="Where a step before it lies; may be repeated."
+)
 @click.option("--metrics", type=_PATH, help="Write its figures to this file, too.")
 @json_option
 def step(
     name: str, settings: tuple[str, ...], params: Path | None, folder: Path | None, out: Path | None,
-    given: tuple[str, ...], metrics: Path | None, as_json: bool,
+    given: tuple[tuple[str, str], ...], metrics: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Do the step NAME, as orchestrators call it: data, train, evaluate, export or register."""
     from tidemill.cli.progress import PlainLog
@@ -94,7 +96,7 @@ def step(
         raise click.UsageError("settings are in the file of --params", click.get_current_context())
     layout = find_project()
     composed = pipeline.from_params(layout, params) if params else config(layout, list(settings))
-    places = {key: Path(value) for key, _, value in (each.partition("=") for each in given)}
+    places = {key: Path(value) for key, value in given}
     done = pipeline.do(layout, composed, name, folder=folder, out=out, given=places, report=PlainLog())
     if metrics is not None:
         figures = {key: value for key, value in done.facts.items() if isinstance(value, float)}

@@ -39,6 +39,7 @@ class Recorded:
     source: Mapping[str, Digest]
     threads: int
     cores: int
+    resumed: bool = False
 
 
 def client_of(layout: Layout) -> MlflowClient:
@@ -80,6 +81,7 @@ def read_recorded(layout: Layout, text: str) -> Recorded:
     return Recorded(
         run, spec, difference, chain, figures_of(client, found), source,
         int(tags.get("tidemill.threads", 0)), int(tags.get("tidemill.cores", 0)),
+        "tidemill.resumed" in tags,
     )  # fmt: skip
 
 

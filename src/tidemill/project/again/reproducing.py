@@ -124,6 +124,8 @@ def _preparation(
     trainer = spec.config.get("trainer", {})
     cores = usable_cores()
     threads = recorded.threads or limit_threads()
+    if recorded.resumed:
+        notes = (*notes, "the run was killed and gone on with, with --anyway perhaps as something else")
     if not recorded.threads:
         notes = (*notes, "the run is older than the record of threads")
     return Preparation(
