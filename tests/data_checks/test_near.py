@@ -24,7 +24,7 @@ def _opened(content: bytes) -> Image.Image:
 def _pairs(pictures: list[Picture]) -> list[tuple[int, int]]:
     contents = [jpeg(picture) for picture in pictures]
     found = candidates([look(_opened(content)) for content in contents])
-    pairs, _ = confirmed(found, lambda at: small(_opened(contents[at])))
+    pairs, _ = confirmed(found, lambda places: [small(_opened(contents[at])) for at in places])
     return [(a, b) for a, b in pairs.tolist()]
 
 
@@ -71,7 +71,7 @@ def test_of_many_equal_looks_each_is_paired_with_the_first() -> None:
 
 
 def test_pictures_that_are_gone_by_then_are_no_pair() -> None:
-    pairs, alike = confirmed(np.array([[0, 1]]), lambda _: None)
+    pairs, alike = confirmed(np.array([[0, 1]]), lambda places: [None for _ in places])
     assert not len(pairs) and not len(alike)
 
 
@@ -82,9 +82,9 @@ def test_alike_from_afar_is_not_the_same() -> None:
     one[12:22, 4:12] = (200, 30, 30)
     other[12:22, 18:26] = (30, 30, 200)
     pictures = [one, other, scene(1, side=32), scene(2, side=32)]
-    pairs, _ = confirmed(np.array([[0, 1], [2, 3]]), pictures.__getitem__)
+    pairs, _ = confirmed(np.array([[0, 1], [2, 3]]), lambda places: [pictures[at] for at in places])
     assert not len(pairs)
-    pairs, alike = confirmed(np.array([[2, 3], [0, 0]]), pictures.__getitem__)
+    pairs, alike = confirmed(np.array([[2, 3], [0, 0]]), lambda places: [pictures[at] for at in places])
     assert pairs.tolist() == [[0, 0]] and alike[0] == pytest.approx(1)
 
 

@@ -26,6 +26,7 @@ def fingerprint(path: Path) -> Fingerprint:
     names: list[str] = []
     facts = array("q")
     latest = 0
+    add_name, add_facts = names.append, facts.extend
     waiting = [str(path)]
     while waiting:
         place = waiting.pop()
@@ -39,8 +40,13 @@ def fingerprint(path: Path) -> Fingerprint:
                 if entry.is_dir(follow_symlinks=False):
                     waiting.append(entry.path)
                     continue
-                names.append(entry.name)
-                latest = max(latest, _note(entry.stat(), facts))
+                add_name(entry.name)
+                found = entry.stat()
+                changed = found.st_mtime_ns
+                created = found.st_ctime_ns
+                add_facts((found.st_size, changed, created, found.st_ino))
+                if changed > latest or created > latest:
+                    latest = max(changed, created)
     total = hashlib.sha256("\0".join(names).encode(errors="surrogateescape"))
     total.update(facts.tobytes())
     return Fingerprint(total.hexdigest(), latest)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +13,8 @@ from tidemill.domain.dataset import PICTURE_FORMATS
 from tidemill.errors import DataError
 
 _LAYOUT = "expected class folders with pictures:  CLASS/*.png  or  train/CLASS/*.png, val/…, test/…"
+MANY = 3_000
+"""Files that are sooner read in this process than a worker has started."""
 _CLUTTER = frozenset({"thumbs.db", "desktop.ini"})
 _SUFFIXES = frozenset({*(f".{name.lower()}" for name in PICTURE_FORMATS), ".jpg", ".tif"})
 
@@ -27,8 +29,11 @@ class Picture(NamedTuple):
     stats: tuple[int, int, int, int]
 
 
-def scan(folder: Path, note: Note) -> list[Picture]:
-    """The files of all class folders, by name. Raises DataError naming the file or folder that cannot be used."""
+def scan(folder: Path, note: Note, *, many: Callable[[], None] | None = None) -> list[Picture]:
+    """The files of all class folders, by name. Raises DataError naming the file or folder that cannot be used.
+
+    `many` is called, perhaps more than once, as soon as there are `MANY`.
+    """
     root = folder.resolve()
     top = _folders(root)
     given = {name: split for name in top if (split := split_named(name)) is not None}
@@ -44,9 +49,9 @@ def scan(folder: Path, note: Note) -> list[Picture]:
     _refuse_strays(root, given, note)
     pictures: list[Picture] = []
     for name, split in given.items():
-        pictures += _classes(root, f"{name}/", split)
+        pictures += _classes(root, f"{name}/", split, many)
     if not given:
-        pictures = _classes(root, "", None)
+        pictures = _classes(root, "", None, many)
     labels = {picture.label for picture in pictures}
     if len(labels) < 2:
         raise DataError(f"{folder} has only one class, {labels.pop()!r}", f"a classifier needs two; {_LAYOUT}")
@@ -72,7 +77,7 @@ def _is_clutter(name: str) -> bool:
     return name[0] == "." or name.lower() in _CLUTTER
 
 
-def _classes(root: Path, prefix: str, split: str | None) -> list[Picture]:
+def _classes(root: Path, prefix: str, split: str | None, many: Callable[[], None] | None) -> list[Picture]:
     """The pictures of the class folders in `prefix`, which is empty or ends with a slash."""
     found: list[Picture] = []
     labels = _folders(root / prefix)
@@ -83,6 +88,8 @@ def _classes(root: Path, prefix: str, split: str | None) -> list[Picture]:
         found += _files(root, f"{prefix}{label}/", split, label)
         if len(found) == before:
             raise DataError(f"{root / prefix / label} is a class folder without a picture", "fill it or remove it")
+        if many is not None and len(found) >= MANY:
+            many()
     return found
 
 

@@ -2,7 +2,8 @@
 
 Opening a small file costs more than decoding it, and both hold the interpreter: threads make it slower. A worker is
 `python -m tidemill.dataset.picture_files`, which needs nothing of the program that asks. It takes lines of JSON with
-files' paths, and answers each with a line of JSON and the files' bytes one after the other.
+files' paths, and answers each with a line of JSON and bytes: the digests, looks and contents of the files, or what
+`near.small` makes of them.
 """
 
 from __future__ import annotations
@@ -15,15 +16,27 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import IO, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
-from tidemill.dataset.pictures import MAX_BYTES, Checked, bombs_are_errors, check, too_many_bytes
+import numpy as np
+
+from tidemill.dataset.checks.near import LOOK, SIDE
+from tidemill.dataset.folders import MANY
+from tidemill.dataset.pictures import MAX_BYTES, Checked, bombs_are_errors, check, read_small, too_many_bytes
 from tidemill.errors import DataError, StorageError
 from tidemill.process import usable_cores
 
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from numpy.typing import NDArray
+
 _CHUNK = 200
-_FEW = 3_000
-"""Files that are sooner read here than a worker has started."""
+_FEW_SMALL = 200  # … where the workers have started already
+_FIRST = 1 << 16  # bytes; a buffer of the largest size would cost more than reading the file
+_SMALL = SIDE * SIDE * 3
+
+Answer = TypeVar("Answer")
 
 
 class Read(NamedTuple):
@@ -33,24 +46,96 @@ class Read(NamedTuple):
     content: bytes
 
 
-def read_all(files: Sequence[str], *, keep: bool, done: Callable[[int], None]) -> list[Read]:
+class Workers:
+    """The processes; none until there is something to share, or `start` says that there will be."""
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._processes = []
+        self._stack.close()
+
+    def start(self) -> None:
+        """Have a worker for each core, where there is more than one. May be repeated."""
+        while usable_cores() > 1 and len(self._processes) < usable_cores():
+            process = self._stack.enter_context(_worker())
+            self._stack.callback(process.kill)
+            self._processes.append(process)
+
+    def share(
+        self, requests: Sequence[dict[str, Any]], answer: Callable[[IO[bytes]], Answer], done: Callable[[int], None]
+    ) -> list[Answer]:
+        """What `answer` reads of each request's answer, in order; `done` hears the number of each that is there."""
+        self.start()
+        results: dict[int, Answer] = {}
+        waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
+        for number in range(len(requests)):
+            waiting.put(number)
+        finished: queue.SimpleQueue[int | BaseException] = queue.SimpleQueue()
+        for process in self._processes:
+            feed = (process, requests, answer, waiting, results, finished)
+            threading.Thread(target=_feed, args=feed, daemon=True).start()
+        for _ in requests:
+            ended = finished.get()
+            if isinstance(ended, BaseException):
+                raise ended
+            done(ended)
+        return [results[number] for number in range(len(requests))]
+
+
+def read_all(
+    files: Sequence[str], *, keep: bool, done: Callable[[int], None], workers: Workers | None = None
+) -> list[Read]:
     """Every file, checked, in order; with its bytes if they are to be kept. `done` hears how many are."""
-    chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
-    workers = 1 if len(files) < _FEW else min(usable_cores(), len(chunks))
-    if workers == 1:
+    chunks = _chunks(files)
+    if len(files) < MANY or usable_cores() == 1:
         found: list[Read] = []
         with bombs_are_errors():
             for chunk in chunks:
                 found += [_read(file, keep) for file in chunk]
                 done(len(found))
         return found
-    return _share(chunks, keep, done, workers)
+    total = 0
+
+    def count(number: int) -> None:
+        nonlocal total
+        total += len(chunks[number])
+        done(total)
+
+    with ExitStack() as stack:
+        crew = workers or stack.enter_context(Workers())
+        requests = [{"files": list(chunk), "keep": keep} for chunk in chunks]
+        return [each for part in crew.share(requests, _answers, count) for each in part]
+
+
+def read_smalls(files: Sequence[str], digests: Sequence[bytes], workers: Workers) -> list[NDArray[np.uint8] | None]:
+    """Every file as `near.small` gives it; None where its bytes have another SHA-256 than `digests` says."""
+    if len(files) < _FEW_SMALL or usable_cores() == 1:
+        return [_small(*each) for each in zip(files, digests, strict=True)]
+    requests = [
+        {"files": list(chunk), "digests": [digest.hex() for digest in known]}
+        for chunk, known in zip(_chunks(files), _chunks(digests), strict=True)
+    ]
+    return [each for part in workers.share(requests, _smalls, lambda _: None) for each in part]
+
+
+Item = TypeVar("Item")
+
+
+def _chunks(items: Sequence[Item]) -> list[Sequence[Item]]:
+    return [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
 
 
 def _read(file: str, keep: bool) -> Read:
     try:
-        with open(file, "rb", buffering=0) as handle:
-            content = handle.read(MAX_BYTES + 1)
+        content = _content(file)
         if len(content) > MAX_BYTES:
             raise too_many_bytes(file)
         return Read(check(content, file), content if keep else b"")
@@ -60,28 +145,20 @@ def _read(file: str, keep: bool) -> Read:
         return Read(DataError(f"{file} cannot be read: {error.strerror}", "check who owns it, and the disk"), b"")
 
 
-def _share(chunks: Sequence[Sequence[str]], keep: bool, done: Callable[[int], None], workers: int) -> list[Read]:
-    results: list[list[Read]] = [[] for _ in chunks]
-    waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for number in range(len(chunks)):
-        waiting.put(number)
-    finished: queue.SimpleQueue[int | BaseException] = queue.SimpleQueue()
-    with ExitStack() as stack:
-        for _ in range(workers):
-            process = stack.enter_context(_worker())
-            stack.callback(process.kill)
-            thread = threading.Thread(
-                target=_feed, args=(process, chunks, keep, waiting, results, finished), daemon=True
-            )
-            thread.start()
-        total = 0
-        for _ in chunks:
-            answer = finished.get()
-            if isinstance(answer, BaseException):
-                raise answer
-            total += len(chunks[answer])
-            done(total)
-    return [each for part in results for each in part]
+def _content(file: str) -> bytes:
+    """The bytes of a file, or a part that is larger than a picture may be."""
+    with open(file, "rb", buffering=0) as handle:
+        content = handle.read(_FIRST)
+        if len(content) < _FIRST:
+            return content
+        return content + handle.read(MAX_BYTES + 1 - _FIRST)
+
+
+def _small(file: str, digest: bytes) -> NDArray[np.uint8] | None:
+    try:
+        return read_small(_content(file), digest)
+    except OSError:
+        return None
 
 
 def _worker() -> subprocess.Popen[bytes]:
@@ -93,8 +170,8 @@ def _worker() -> subprocess.Popen[bytes]:
 
 
 def _feed(
-    process: subprocess.Popen[bytes], chunks: Sequence[Sequence[str]], keep: bool,
-    waiting: queue.SimpleQueue[int], results: list[list[Read]], finished: queue.SimpleQueue[int | BaseException],
+    process: subprocess.Popen[bytes], requests: Sequence[dict[str, Any]], answer: Callable[[IO[bytes]], Answer],
+    waiting: queue.SimpleQueue[int], results: dict[int, Answer], finished: queue.SimpleQueue[int | BaseException],
 ) -> None:  # fmt: skip
     assert process.stdin is not None and process.stdout is not None
     try:
@@ -103,9 +180,9 @@ def _feed(
                 number = waiting.get_nowait()
             except queue.Empty:
                 return
-            process.stdin.write(json.dumps({"files": list(chunks[number]), "keep": keep}).encode() + b"\n")
+            process.stdin.write(json.dumps(requests[number]).encode() + b"\n")
             process.stdin.flush()
-            results[number] = list(_answers(process.stdout, keep))
+            results[number] = answer(process.stdout)
             finished.put(number)
     except (OSError, ValueError) as error:
         finished.put(StorageError(f"a process that reads pictures ended: {error}", "run the same command again"))
@@ -113,28 +190,56 @@ def _feed(
         finished.put(error)
 
 
-def _answers(stream: IO[bytes], keep: bool) -> Iterator[Read]:
-    line = stream.readline()
-    if not line:
+def _answers(stream: IO[bytes]) -> list[Read]:
+    about = json.loads(_whole(stream, None))
+    count = len(about["shapes"])
+    digests, looks = _whole(stream, 32 * count), _whole(stream, LOOK * count)
+    contents = _whole(stream, sum(about["sizes"]))
+    refused = {int(number): DataError(*said) for number, said in about["refused"].items()}
+    found, start = [], 0
+    for number, ((high, wide, grey, looked), size) in enumerate(zip(about["shapes"], about["sizes"], strict=True)):
+        look = looks[number * LOOK : (number + 1) * LOOK] if looked else b""
+        checked = Checked(digests[number * 32 : (number + 1) * 32], high, wide, bool(grey), look)
+        found.append(Read(refused.get(number) or checked, contents[start : start + size]))
+        start += size
+    return found
+
+
+def _smalls(stream: IO[bytes]) -> list[NDArray[np.uint8] | None]:
+    there = json.loads(_whole(stream, None))
+    pixels = np.frombuffer(_whole(stream, _SMALL * sum(there)), np.uint8).reshape(-1, SIDE, SIDE, 3)
+    rest = iter(pixels)
+    return [next(rest) if each else None for each in there]
+
+
+def _whole(stream: IO[bytes], size: int | None) -> bytes:
+    """So many bytes of a worker's answer; None is a line."""
+    content = stream.readline() if size is None else stream.read(size)
+    if not content.endswith(b"\n") if size is None else len(content) < size:
         raise OSError("it was killed, perhaps for want of memory")
-    for entry in json.loads(line):
-        if "headline" in entry:
-            yield Read(DataError(entry["headline"], entry["remedy"]), b"")
-            continue
-        checked = Checked(
-            bytes.fromhex(entry["digest"]), entry["height"], entry["width"], entry["grey"], bytes.fromhex(entry["look"])
-        )
-        content = stream.read(entry["bytes"]) if keep else b""
-        if keep and len(content) < entry["bytes"]:
-            raise OSError("it was killed")
-        yield Read(checked, content)
+    return content
 
 
-def _entry(read: Read) -> dict[str, Any]:
-    if isinstance(read.checked, DataError):
-        return {"headline": read.checked.headline, "remedy": read.checked.remedy}
-    named = {"digest": read.checked.digest.hex(), "look": read.checked.look.hex()}
-    return read.checked._asdict() | named | {"bytes": len(read.content)}
+def _told(found: Sequence[Read]) -> Iterator[bytes]:
+    """What `_answers` reads."""
+    empty = Checked(bytes(32), 0, 0, False)
+    refused = {at: each.checked for at, each in enumerate(found) if isinstance(each.checked, DataError)}
+    checked = [empty if isinstance(each.checked, DataError) else each.checked for each in found]
+    about = {
+        "refused": {at: [error.headline, error.remedy] for at, error in refused.items()},
+        "shapes": [(each.height, each.width, int(each.grey), int(bool(each.look))) for each in checked],
+        "sizes": [len(each.content) for each in found],
+    }
+    yield json.dumps(about).encode() + b"\n"
+    yield b"".join(each.digest for each in checked)
+    yield b"".join(each.look or bytes(LOOK) for each in checked)
+    yield from (each.content for each in found)
+
+
+def _told_small(found: Sequence[NDArray[np.uint8] | None]) -> Iterator[bytes]:
+    """What `_smalls` reads."""
+    yield json.dumps([each is not None for each in found]).encode() + b"\n"
+    yield from (each.tobytes() for each in found if each is not None)
 
 
 def main() -> None:
@@ -142,10 +247,12 @@ def main() -> None:
     with bombs_are_errors():
         for line in sys.stdin.buffer:
             asked = json.loads(line)
-            found = [_read(file, asked["keep"]) for file in asked["files"]]
-            sys.stdout.buffer.write(json.dumps([_entry(each) for each in found]).encode() + b"\n")
-            for each in found:
-                sys.stdout.buffer.write(each.content)
+            if "digests" in asked:
+                known = map(bytes.fromhex, asked["digests"])
+                answer = _told_small([_small(*each) for each in zip(asked["files"], known, strict=True)])
+            else:
+                answer = _told([_read(file, asked["keep"]) for file in asked["files"]])
+            sys.stdout.buffer.write(b"".join(answer))
             sys.stdout.buffer.flush()
 
 

@@ -5,18 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tidemill.dataset.checks.decodable import check_decodable
 from tidemill.dataset.checks.finding import Inspection
 from tidemill.dataset.folders import Picture, scan
-from tidemill.dataset.picture_files import read_all
+from tidemill.dataset.picture_files import Workers, read_all, read_smalls
 from tidemill.dataset.picture_rows import Named, picture_source
 from tidemill.dataset.pictures import Checked
-from tidemill.dataset.remembered import place, recall, remember
+from tidemill.dataset.remembered import Remembered, place, recall, remember
 from tidemill.dataset.source import Note, Progress, Source
 from tidemill.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _HELD_BYTES = 256_000_000
 _AT_ONCE = 2_000
@@ -30,14 +34,24 @@ def read_folder(
     What cannot be used is told `inspection`, and left out. Raises DataError naming a folder that cannot be used.
     """
     inspection = inspection or Inspection()
+    with Workers() as workers:
+        return _read(folder, note, progress, cache, inspection, workers)
+
+
+def _read(
+    folder: Path, note: Note, progress: Progress, cache: Path | None, inspection: Inspection, workers: Workers
+) -> Source:
     looked = time.time_ns()
     root = folder.resolve()
-    pictures = scan(folder, note)
-    known = _known(pictures, cache and place(cache, root))
+    before = recall(place(cache, root)) if cache is not None else None
+    pictures = scan(folder, note, many=workers.start if before is None else None)
+    known = _known(pictures, before)
     new = [number for number, each in enumerate(known) if each is None]
     held = sum(pictures[number].stats[0] for number in new) <= _HELD_BYTES
     paths = [f"{root}/{pictures[number].name}" for number in new]
-    found = read_all(paths, keep=held, done=lambda done: progress(len(pictures) - len(new) + done, len(pictures)))
+    found = read_all(
+        paths, keep=held, done=lambda done: progress(len(pictures) - len(new) + done, len(pictures)), workers=workers
+    )
     contents: dict[int, bytes] = {}
     for number, read in zip(new, found, strict=True):
         known[number] = read.checked
@@ -57,11 +71,15 @@ def read_folder(
         for start in range(0, len(numbers), _AT_ONCE):
             yield from _contents(root, pictures, numbers[start : start + _AT_ONCE], contents)
 
-    return picture_source(named, read_contents, inspection)
+    def read_again(numbers: Sequence[int]) -> list[NDArray[np.uint8] | None]:
+        files = [f"{root}/{pictures[number].name}" for number in numbers]
+        return read_smalls(files, [checked[number].digest for number in numbers], workers)
+
+    memory = place(cache, root).with_suffix(".pairs.npz") if cache is not None else None
+    return picture_source(named, read_contents, inspection, smalls=read_again, memory=memory)
 
 
-def _known(pictures: Sequence[Picture], file: Path | None) -> list[Checked | DataError | None]:
-    before = recall(file) if file is not None else None
+def _known(pictures: Sequence[Picture], before: Remembered | None) -> list[Checked | DataError | None]:
     if before is None:
         return [None] * len(pictures)
     stats = np.array([picture.stats for picture in pictures], np.int64)

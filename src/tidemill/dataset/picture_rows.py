@@ -16,14 +16,18 @@ from tidemill.dataset.checks.pictures import check_pictures
 from tidemill.dataset.digest import hash_rows
 from tidemill.dataset.draws import assign_pictures
 from tidemill.dataset.hashes import Hashes
-from tidemill.dataset.pictures import Checked
+from tidemill.dataset.pictures import Checked, read_small
 from tidemill.dataset.source import LEFT_OUT, Pictures, Source
 from tidemill.domain.dataset import SPLITS, Column
 from tidemill.errors import DataError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pyarrow as pa
     from numpy.typing import NDArray
+
+    from tidemill.dataset.checks.near import Pictures as Smalls
 
 COLUMNS = (Column("name", "string", "path"), Column("label", "string", "target"), Column("data", "binary", "image"))
 _BATCH_BYTES = 8_000_000
@@ -69,13 +73,29 @@ class PictureRows:
             yield SPLITS[place], _batch(rest)
 
 
-def picture_source(pictures: Sequence[Named], contents: Contents, inspection: Inspection) -> Source:
-    """Pictures that were checked, with their splits. `inspection` hears of duplicates and small classes."""
+def picture_source(
+    pictures: Sequence[Named],
+    contents: Contents,
+    inspection: Inspection,
+    *,
+    smalls: Smalls | None = None,
+    memory: Path | None = None,
+) -> Source:
+    """Pictures that were checked, with their splits. `inspection` hears of duplicates and small classes.
+
+    `smalls` reads some again as `near.small` gives them, where that is faster than from their `contents`; `memory` is
+    a file for what is found out about pairs of them.
+    """
+
+    def again(numbers: Sequence[int]) -> list[NDArray[np.uint8] | None]:
+        found = zip(numbers, contents(numbers), strict=True)
+        return [read_small(content, pictures[number].checked.digest) for number, content in found]
+
     hashes = _hashes(pictures)
     splits = assign_pictures([each.split for each in pictures], [each.checked.digest for each in pictures])
     check_pictures(
         [each.name for each in pictures], [each.label for each in pictures], [each.checked for each in pictures],
-        lambda number: next(contents([number])), splits, inspection,
+        smalls or again, splits, inspection, memory,
     )  # fmt: skip
     facts = Pictures(
         round(median(each.checked.height for each in pictures)),

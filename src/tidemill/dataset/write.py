@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidemill.dataset.digest import RowHashes
 from tidemill.dataset.read import RECORD
 from tidemill.domain.dataset import SPLITS, Column, DatasetVersion, Kind, Shard, Split, Task
 from tidemill.domain.digest import Digest
@@ -35,6 +34,8 @@ def pack(
 
     Every batch has `columns`, in order and with their types. Returns the record, which is also written.
     """
+    from tidemill.dataset.digest import RowHashes
+
     writers: dict[str, SplitWriter] = {}
     hashes = RowHashes(task, kind, columns)
     for split, batch in rows:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from tidemill.dataset.profile import ColumnProfile
 from tidemill.errors import DataError
+
+if TYPE_CHECKING:
+    from tidemill.dataset.profile import ColumnProfile
 
 Action = Literal["stop", "leave-out", "note"]
 SchemaChoice = Literal["stop", "convert", "new"]

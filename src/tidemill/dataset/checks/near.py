@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
+    Pictures = Callable[[Sequence[int]], Sequence[NDArray[np.uint8] | None]]
+    """Gives the pictures at some places, which ascend, as `small` does; None for what cannot be read any more."""
+
 SIDE = 32
 """Pictures are compared at this size; smaller ones hold too little to tell alike from the same."""
 LOOK = 22
@@ -26,7 +29,8 @@ ALIKE, ALIKE_EDGES = 0.93, 0.85
 """Least correlation of colours and of gradients: chosen by eye on CIFAR-10, where all sampled pairs above are true."""
 _FAR, _FAR_EDGES = 14, 24  # most bits that candidates may differ in
 _NEIGHBOURS = 64  # in each sorted list; bounds the work where thousands of pictures look the same
-_BLOCK = 16_384  # pairs that are compared pixel by pixel at once
+_BLOCK = 16_384  # pairs whose pictures are in memory at once
+_AT_ONCE = 128  # … that are compared at once, in the processor's own memory
 
 
 def look(image: Image.Image) -> bytes:
@@ -89,33 +93,38 @@ def _alike(codes: NDArray[np.uint8]) -> NDArray[np.int64]:
     return np.unique(np.concatenate(parts), axis=0) if parts else np.empty((0, 2), np.int64)
 
 
-def confirmed(
-    pairs: NDArray[np.int64], picture: Callable[[int], NDArray[np.uint8] | None]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The pairs that are the same picture, [P, 2], and how alike, float64 [P] up to 1, the most alike first.
+def confirmed(pairs: NDArray[np.int64], pictures: Pictures) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The pairs that are the same picture, [P, 2], and how alike, float64 [P] up to 1, the most alike first."""
+    return most_alike(pairs, likeness(pairs, pictures))
 
-    `picture` gives the one at a place as `small` does, or None when it cannot be read any more.
-    """
-    likeness = [
-        _likeness(block, picture) for block in np.array_split(pairs, max(1, -(-len(pairs) // _BLOCK))) if len(block)
-    ]
-    alike = np.concatenate(likeness) if likeness else np.empty(0)
+
+def most_alike(pairs: NDArray[np.int64], alike: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The pairs whose likeness is above 0, and it, the most alike first."""
     order = np.argsort(-alike, kind="stable")
     order = order[alike[order] > 0]
     return pairs[order], alike[order]
 
 
-def _likeness(pairs: NDArray[np.int64], picture: Callable[[int], NDArray[np.uint8] | None]) -> NDArray[np.float64]:
-    """The correlation of each pair's colours; 0 where it or that of the gradients is too low."""
+def likeness(pairs: NDArray[np.int64], pictures: Pictures) -> NDArray[np.float64]:
+    """The correlation of the colours of each of `pairs` [P, 2]; 0 where it or that of the gradients is too low, NaN
+    where one cannot be read any more. A pair has the same likeness in both orders."""
+    parts = [_likeness(pairs[start : start + _BLOCK], pictures) for start in range(0, len(pairs), _BLOCK)]
+    return np.concatenate(parts) if parts else np.empty(0)
+
+
+def _likeness(pairs: NDArray[np.int64], pictures: Pictures) -> NDArray[np.float64]:
     places, inverse = np.unique(pairs, return_inverse=True)
     blank = np.zeros((SIDE, SIDE, 3), np.uint8)
-    pixels = np.stack([found if (found := picture(int(at))) is not None else blank for at in places])
+    found = pictures(places.tolist())
+    pixels = np.stack([blank if each is None else each for each in found])
+    gone = np.array([each is None for each in found])
     inverse = inverse.reshape(pairs.shape)
     alike = np.empty(len(pairs))
-    for part in np.array_split(np.arange(len(pairs)), max(1, len(pairs) // 2048)):
+    for part in np.array_split(np.arange(len(pairs)), max(1, len(pairs) // _AT_ONCE)):
         a, b = (pixels[inverse[part, side]].astype(np.float32) for side in (0, 1))
         colours, edges = _correlation(_centred(a), _centred(b)), _correlation(_gradients(a), _gradients(b))
         alike[part] = np.where((colours >= ALIKE) & (edges >= ALIKE_EDGES), colours, 0.0)
+    alike[gone[inverse].any(axis=1)] = np.nan
     return alike
 
 

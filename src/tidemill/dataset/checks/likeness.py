@@ -1,0 +1,78 @@
+"""How alike pairs of pictures are, kept so that a pair is compared once: it depends on the two files' bytes alone."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tidemill.dataset.checks.near import likeness
+from tidemill.files import write_atomic
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tidemill.dataset.checks.near import Pictures
+
+_FORMAT = 1
+"""Of the file, and of what counts as alike."""
+_MOST = 1_000_000
+"""Pairs that are kept: 72 bytes each."""
+
+
+def remembered_likeness(
+    pairs: NDArray[np.int64], digests: Sequence[bytes], pictures: Pictures, file: Path | None
+) -> NDArray[np.float64]:
+    """As `near.likeness`, of pictures with the SHA-256 `digests`; what `file` has is not looked at again.
+
+    Afterwards the file has what was found of these pairs, and nothing else.
+    """
+    if file is None or not len(pairs):
+        return likeness(pairs, pictures)
+    keys = _keys(pairs, digests)
+    alike = _recall(file, keys)
+    new = np.isnan(alike)
+    if new.any():
+        alike[new] = likeness(pairs[new], pictures)
+        _remember(file, keys, alike)
+    return alike
+
+
+def _keys(pairs: NDArray[np.int64], digests: Sequence[bytes]) -> NDArray[np.bytes_]:
+    """Both digests of each pair, the lower first, as strings of 64 bytes."""
+    places, inverse = np.unique(pairs, return_inverse=True)
+    known = np.array([digests[at] for at in places.tolist()], "S32")[inverse.reshape(pairs.shape)]
+    ordered = np.sort(known, axis=1)
+    return np.frombuffer(ordered.tobytes(), "S64")
+
+
+def _recall(file: Path, keys: NDArray[np.bytes_]) -> NDArray[np.float64]:
+    """What the file has of each; NaN where it has nothing."""
+    alike = np.full(len(keys), np.nan)
+    try:
+        with np.load(io.BytesIO(file.read_bytes()), allow_pickle=False) as kept:
+            if int(kept["format"]) != _FORMAT:
+                return alike
+            known, found = np.frombuffer(kept["keys"].tobytes(), "S64"), kept["alike"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return alike
+    if not len(known) or found.shape != known.shape or found.dtype != np.float64:
+        return alike
+    at = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+    return np.where(known[at] == keys, found[at], alike)
+
+
+def _remember(file: Path, keys: NDArray[np.bytes_], alike: NDArray[np.float64]) -> None:
+    """Keep all but what could not be read."""
+    if len(keys) > _MOST:
+        return
+    order = np.argsort(keys)
+    order = order[~np.isnan(alike[order])]
+    content = io.BytesIO()
+    plain = np.frombuffer(keys[order].tobytes(), np.uint8)
+    np.savez(content, format=np.int64(_FORMAT), keys=plain, alike=alike[order])
+    write_atomic(file, content.getvalue())
