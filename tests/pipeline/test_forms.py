@@ -117,14 +117,14 @@ def test_a_prefect_server_sees_the_flow(project: Layout, tmp_path: Path) -> None
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
     }  # fmt: skip
     server = subprocess.Popen(
-        [BIN / "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-services"],
+        [BIN / "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)],
         env={**os.environ, **env}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
         _wait(f"{env['PREFECT_API_URL']}/health", server)
         call(project, "tidemill", "pipeline", "prefect", *SETTINGS, **env)
         flows = _post(f"{env['PREFECT_API_URL']}/flow_runs/filter", {})
-        tasks = _post(f"{env['PREFECT_API_URL']}/task_runs/filter", {})
+        tasks = _told(f"{env['PREFECT_API_URL']}/task_runs/filter", 5)
     finally:
         server.terminate()
         server.wait(30)
@@ -143,6 +143,16 @@ def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
         else:
             return
     raise AssertionError("the server does not answer")
+
+
+def _told(url: str, number: int) -> list[dict[str, Any]]:
+    """The server writes down what became of tasks after it has heard of it."""
+    for _ in range(300):
+        found = _post(url, {})
+        if len([each for each in found if each["state_type"] == "COMPLETED"]) >= number:
+            return found
+        time.sleep(0.1)
+    raise AssertionError(found)
 
 
 def _post(url: str, body: dict[str, Any]) -> list[dict[str, Any]]:

@@ -116,7 +116,12 @@ def test_params_that_are_none(project: Layout, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_killed_step_is_gone_on_with(project: Layout) -> None:
-    settings = ["model=xgboost", "model.params.trees=4000", "model.params.early_stopping=0", "trainer.digest_every=5"]
+    settings = [
+        "model=xgboost",
+        "model.params.trees=4000",
+        "callbacks.early_stopping.enabled=false",
+        "trainer.digest_every=5",
+    ]
     command = [sys.executable, "-m", "tidemill", "pipeline", "run", *settings]
     process = subprocess.Popen(command, cwd=project.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120

@@ -22,15 +22,16 @@ from torch import nn
 class Net(nn.Module):
     def __init__(self, channels, classes, height, width):
         super().__init__()
-        self.last = nn.Linear(channels * height * width, classes)
+        self.body = nn.Linear(channels * height * width, 16)
+        self.last = nn.Linear(16, classes)
         self.seen = 0
 
     def forward(self, pixels):
         if self.training:
             self.seen += 1
             if str(self.seen) == os.environ.get("DISTURB"):
-                self.last.bias.data += 0.001
-        return self.last(pixels.flatten(1))
+                self.body.bias.data += 0.001
+        return self.last(self.body(pixels.flatten(1)))
 """
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from tidemill.project.again import Reproduced, reproduce
 from tidemill.project.database import ensure_database
 from tidemill.project.layout import Layout
 from tidemill.stages.reproduce import Preparation
+from tidemill.stages.runfolder import is_alive
 
 from ..faults.kill import tidemill
 from .conftest import train
@@ -118,7 +121,7 @@ def test_to_the_end_metrics_and_files_are_compared_too(net: tuple[Path, str], mo
 def test_other_code_is_the_cause(net: tuple[Path, str]) -> None:
     project, run = net
     file = project / "src" / "my_net.py"
-    file.write_text(file.read_text().replace("pixels.flatten(1))", "pixels.flatten(1)) * 1.5"))
+    file.write_text(file.read_text().replace("self.body(pixels.flatten(1))", "self.body(pixels.flatten(1) * 1.5)"))
     verdict = again(project, run, present_code=True).verdict
     assert verdict.cause == "code"
     assert "my_net.py" in verdict.reason
@@ -177,3 +180,24 @@ def test_a_run_that_is_not_there_names_the_nearest(net: tuple[Path, str]) -> Non
     taken = tidemill("reproduce", run, "--dir", str(project), cwd=project)
     assert taken.code == 2
     assert "exists already" in taken.err
+
+
+@pytest.mark.slow
+def test_killed_it_leaves_nothing_at_work(net: tuple[Path, str], tmp_path: Path) -> None:
+    project, run = net
+    kept = tmp_path / "kept"
+    command = [sys.executable, "-m", "tidemill", "reproduce", run, "--dir", str(kept)]
+    process = subprocess.Popen(command, cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(kept.glob(".tidemill/runs/*/lock")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    while any(is_alive(path.parent) for path in kept.glob(".tidemill/runs/*/lock")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    (only,) = runs(project)
+    assert only.info.status == "FINISHED"
+    assert again(project, run).verdict.identical

@@ -1,7 +1,8 @@
 """The process that trains again: `python -m tidemill.project.again.child`, started in the fresh directory.
 
-It gets {"spec", "cores"} on standard input; its runs are in the fresh directory's own store. On its standard output
-there is one line of JSON at the end: the run's id, or the headline of what went wrong.
+It gets {"spec", "cores"} as a line on standard input, which stays open as long as somebody wants to know. Its runs are
+in the fresh directory's own store. On its standard output there is one line of JSON at the end: the run's id, or the
+headline of what went wrong.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -47,9 +49,16 @@ def rerun(spec: RunSpec) -> str:
     return run.id
 
 
+def _end_with_parent() -> None:
+    """Nobody waits for a training whose parent was killed."""
+    sys.stdin.read()
+    os._exit(1)
+
+
 def main() -> int:
     """Run it; 0 when it came to its end."""
-    given = json.load(sys.stdin)
+    given = json.loads(sys.stdin.readline())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     if given["cores"] and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: given["cores"]])
     from tidemill.domain.record import from_plain

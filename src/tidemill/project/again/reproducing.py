@@ -178,8 +178,8 @@ class Rerun:
         )  # fmt: skip
         assert process.stdin is not None
         given = {"spec": to_plain(self._recorded.spec), "cores": self._prepared.cores[1]}
-        with process.stdin as pipe:
-            pipe.write(json.dumps(given).encode())
+        process.stdin.write(json.dumps(given).encode() + b"\n")
+        process.stdin.flush()  # and it stays open: its end would be ours
         return process
 
     def _watched(self, process: subprocess.Popen[bytes]) -> list[Link] | None:
@@ -253,8 +253,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-    if process.stdout is not None:
-        process.stdout.close()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
 
 
 def _noted(layout: Layout, done: Reproduced) -> Reproduced:
