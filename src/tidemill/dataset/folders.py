@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +13,6 @@ from tidemill.domain.dataset import PICTURE_FORMATS
 from tidemill.errors import DataError
 
 _LAYOUT = "expected class folders with pictures:  CLASS/*.png  or  train/CLASS/*.png, val/…, test/…"
-MANY = 3_000
-"""Files that are sooner read in this process than a worker has started."""
 _CLUTTER = frozenset({"thumbs.db", "desktop.ini"})
 _SUFFIXES = frozenset({*(f".{name.lower()}" for name in PICTURE_FORMATS), ".jpg", ".tif"})
 
@@ -29,10 +27,13 @@ class Picture(NamedTuple):
     stats: tuple[int, int, int, int]
 
 
-def scan(folder: Path, note: Note, *, many: Callable[[], None] | None = None) -> list[Picture]:
-    """The files of all class folders, by name. Raises DataError naming the file or folder that cannot be used.
+Heard = Callable[[Sequence[Picture]], None]
 
-    `many` is called, perhaps more than once, as soon as there are `MANY`.
+
+def scan(folder: Path, note: Note, *, heard: Heard = lambda _: None) -> list[Picture]:
+    """The files of all class folders, by name; `heard` gets those of each folder once they are found.
+
+    Raises DataError naming the file or folder that cannot be used.
     """
     root = folder.resolve()
     top = _folders(root)
@@ -49,9 +50,9 @@ def scan(folder: Path, note: Note, *, many: Callable[[], None] | None = None) ->
     _refuse_strays(root, given, note)
     pictures: list[Picture] = []
     for name, split in given.items():
-        pictures += _classes(root, f"{name}/", split, many)
+        pictures += _classes(root, f"{name}/", split, heard)
     if not given:
-        pictures = _classes(root, "", None, many)
+        pictures = _classes(root, "", None, heard)
     labels = {picture.label for picture in pictures}
     if len(labels) < 2:
         raise DataError(f"{folder} has only one class, {labels.pop()!r}", f"a classifier needs two; {_LAYOUT}")
@@ -77,7 +78,7 @@ def _is_clutter(name: str) -> bool:
     return name[0] == "." or name.lower() in _CLUTTER
 
 
-def _classes(root: Path, prefix: str, split: str | None, many: Callable[[], None] | None) -> list[Picture]:
+def _classes(root: Path, prefix: str, split: str | None, heard: Heard) -> list[Picture]:
     """The pictures of the class folders in `prefix`, which is empty or ends with a slash."""
     found: list[Picture] = []
     labels = _folders(root / prefix)
@@ -88,8 +89,7 @@ def _classes(root: Path, prefix: str, split: str | None, many: Callable[[], None
         found += _files(root, f"{prefix}{label}/", split, label)
         if len(found) == before:
             raise DataError(f"{root / prefix / label} is a class folder without a picture", "fill it or remove it")
-        if many is not None and len(found) >= MANY:
-            many()
+        heard(found[before:])
     return found
 
 

@@ -16,12 +16,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import IO, TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 
 from tidemill.dataset.checks.near import LOOK, SIDE
-from tidemill.dataset.folders import MANY
 from tidemill.dataset.pictures import MAX_BYTES, Checked, bombs_are_errors, check, read_small, too_many_bytes
 from tidemill.errors import DataError, StorageError
 from tidemill.process import usable_cores
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _CHUNK = 200
+MANY = 3_000
+"""Fewer files are sooner read in this process than a worker has started."""
 _FEW_SMALL = 200  # … where the workers have started already
 _FIRST = 1 << 16  # bytes; a buffer of the largest size would cost more than reading the file
 _SMALL = SIDE * SIDE * 3
@@ -69,25 +70,54 @@ class Workers:
             self._stack.callback(process.kill)
             self._processes.append(process)
 
-    def share(
-        self, requests: Sequence[dict[str, Any]], answer: Callable[[IO[bytes]], Answer], done: Callable[[int], None]
-    ) -> list[Answer]:
-        """What `answer` reads of each request's answer, in order; `done` hears the number of each that is there."""
+    def begin(self, answer: Callable[[IO[bytes]], Answer]) -> Work[Answer]:
+        """Work that the processes share from now on; `answer` reads the answer to one request."""
         self.start()
-        results: dict[int, Answer] = {}
-        waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
-        for number in range(len(requests)):
-            waiting.put(number)
-        finished: queue.SimpleQueue[int | BaseException] = queue.SimpleQueue()
-        for process in self._processes:
-            feed = (process, requests, answer, waiting, results, finished)
-            threading.Thread(target=_feed, args=feed, daemon=True).start()
-        for _ in requests:
-            ended = finished.get()
+        return Work(self._processes, answer)
+
+
+class Work(Generic[Answer]):
+    """Requests to the processes, which are answered as they come. One at a time."""
+
+    def __init__(self, processes: Sequence[subprocess.Popen[bytes]], answer: Callable[[IO[bytes]], Answer]) -> None:
+        self._processes, self._answer = processes, answer
+        self._waiting: queue.SimpleQueue[tuple[int, dict[str, Any]] | None] = queue.SimpleQueue()
+        self._finished: queue.SimpleQueue[int | BaseException] = queue.SimpleQueue()
+        self._found: dict[int, Answer] = {}
+        self._count = 0
+        for process in processes:
+            threading.Thread(target=self._feed, args=(process,), daemon=True).start()
+
+    def add(self, request: dict[str, Any]) -> None:
+        """Have one more request answered."""
+        self._waiting.put((self._count, request))
+        self._count += 1
+
+    def answers(self, done: Callable[[int], None] = lambda _: None) -> list[Answer]:
+        """The answers in order, when all are there; `done` hears the number of each. Raises what went wrong."""
+        for _ in self._processes:
+            self._waiting.put(None)
+        for _ in range(self._count):
+            ended = self._finished.get()
             if isinstance(ended, BaseException):
                 raise ended
             done(ended)
-        return [results[number] for number in range(len(requests))]
+        return [self._found[number] for number in range(self._count)]
+
+    def _feed(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            while (asked := self._waiting.get()) is not None:
+                number, request = asked
+                process.stdin.write(json.dumps(request).encode() + b"\n")
+                process.stdin.flush()
+                self._found[number] = self._answer(process.stdout)
+                self._finished.put(number)
+        except (OSError, ValueError) as error:
+            said = f"a process that reads pictures ended: {error}"
+            self._finished.put(StorageError(said, "run the same command again"))
+        except BaseException as error:  # the thread that waits must hear of it
+            self._finished.put(error)
 
 
 def read_all(
@@ -102,28 +132,45 @@ def read_all(
                 found += [_read(file, keep) for file in chunk]
                 done(len(found))
         return found
-    total = 0
-
-    def count(number: int) -> None:
-        nonlocal total
-        total += len(chunks[number])
-        done(total)
-
     with ExitStack() as stack:
-        crew = workers or stack.enter_context(Workers())
-        requests = [{"files": list(chunk), "keep": keep} for chunk in chunks]
-        return [each for part in crew.share(requests, _answers, count) for each in part]
+        ahead = Ahead(workers or stack.enter_context(Workers()))
+        ahead.add(files, keep=keep)
+        return ahead.answers(done)
+
+
+class Ahead:
+    """Files that the workers read while others are still looked for."""
+
+    def __init__(self, workers: Workers) -> None:
+        self._work = workers.begin(_answers)
+        self._sizes: list[int] = []
+
+    def add(self, files: Sequence[str], *, keep: bool) -> None:
+        """Have `files` read and checked, with their bytes if they are to be kept."""
+        for chunk in _chunks(files):
+            self._work.add({"files": list(chunk), "keep": keep})
+            self._sizes.append(len(chunk))
+
+    def answers(self, done: Callable[[int], None]) -> list[Read]:
+        """All files in the order in which they were added; `done` hears how many are there."""
+        total = 0
+
+        def count(number: int) -> None:
+            nonlocal total
+            total += self._sizes[number]
+            done(total)
+
+        return [each for part in self._work.answers(count) for each in part]
 
 
 def read_smalls(files: Sequence[str], digests: Sequence[bytes], workers: Workers) -> list[NDArray[np.uint8] | None]:
     """Every file as `near.small` gives it; None where its bytes have another SHA-256 than `digests` says."""
     if len(files) < _FEW_SMALL or usable_cores() == 1:
         return [_small(*each) for each in zip(files, digests, strict=True)]
-    requests = [
-        {"files": list(chunk), "digests": [digest.hex() for digest in known]}
-        for chunk, known in zip(_chunks(files), _chunks(digests), strict=True)
-    ]
-    return [each for part in workers.share(requests, _smalls, lambda _: None) for each in part]
+    work = workers.begin(_smalls)
+    for chunk, known in zip(_chunks(files), _chunks(digests), strict=True):
+        work.add({"files": list(chunk), "digests": [digest.hex() for digest in known]})
+    return [each for part in work.answers() for each in part]
 
 
 Item = TypeVar("Item")
@@ -167,27 +214,6 @@ def _worker() -> subprocess.Popen[bytes]:
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         env=os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
     )  # fmt: skip
-
-
-def _feed(
-    process: subprocess.Popen[bytes], requests: Sequence[dict[str, Any]], answer: Callable[[IO[bytes]], Answer],
-    waiting: queue.SimpleQueue[int], results: dict[int, Answer], finished: queue.SimpleQueue[int | BaseException],
-) -> None:  # fmt: skip
-    assert process.stdin is not None and process.stdout is not None
-    try:
-        while True:
-            try:
-                number = waiting.get_nowait()
-            except queue.Empty:
-                return
-            process.stdin.write(json.dumps(requests[number]).encode() + b"\n")
-            process.stdin.flush()
-            results[number] = answer(process.stdout)
-            finished.put(number)
-    except (OSError, ValueError) as error:
-        finished.put(StorageError(f"a process that reads pictures ended: {error}", "run the same command again"))
-    except BaseException as error:  # the thread that waits must hear of it
-        finished.put(error)
 
 
 def _answers(stream: IO[bytes]) -> list[Read]:

@@ -33,6 +33,7 @@ class Git:
         for name in ("GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY"):
             self._env.pop(name, None)
         self._env["LC_ALL"] = "C"
+        self._who: dict[str, str] | None = None
 
     def run(self, *args: str, given: bytes | None = None, env: Mapping[str, str] | None = None) -> str:
         """What `git ARGS` prints, without the last newline. Raises StateError with git's own words when it fails."""
@@ -171,6 +172,11 @@ class Git:
 
     def _identity(self) -> dict[str, str]:
         """The user's own identity; a neutral one where git knows none."""
+        if self._who is None:
+            self._who = self._find_identity()
+        return self._who
+
+    def _find_identity(self) -> dict[str, str]:
         if (self.ask("config", "user.email") or self._env.get("GIT_AUTHOR_EMAIL")) and self.ask(
             "var", "GIT_AUTHOR_IDENT"
         ):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from tidemill.errors import StorageError, TidemillError, from_message, from_os_error
+from tidemill.errors import StorageError, TidemillError, first_line, from_message, from_os_error
 from tidemill.files import process_lives
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _translated(doing: str) -> Iterator[None]:
         raise
     except ImportError as error:
         raise StorageError(
-            f"DVC cannot reach this remote: {_first_line(error)}", "install that package with pip"
+            f"DVC cannot reach this remote: {first_line(error)}", "install that package with pip"
         ) from error
     except Exception as error:  # each remote's library has classes of its own
         cause: BaseException | None = error
@@ -122,12 +122,8 @@ def _translated(doing: str) -> Iterator[None]:
                 raise known from error
             cause = cause.__cause__ or cause.__context__
         raise StorageError(
-            f"DVC failed while {doing}: {_first_line(error)}", "see  dvc status  and  dvc doctor"
+            f"DVC failed while {doing}: {first_line(error)}", "see  dvc status  and  dvc doctor"
         ) from error
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def clear_rwlock(path: Path, pid: int) -> None:
