@@ -117,6 +117,11 @@ def nearest(name: str, known: Iterable[str], *, kind: str = "known names") -> st
     return f"{kind}: {shown}"
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of another library says, as far as it fits into a headline; its class where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
 def from_message(message: str) -> TidemillError | None:
     """Libraries wrap what the system or the database said in errors of their own; the words are all that is left."""
     said = message.lower()

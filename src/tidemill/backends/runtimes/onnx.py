@@ -15,7 +15,7 @@ import onnxruntime as ort
 
 from tidemill.domain.bundle import Bundle
 from tidemill.domain.digest import Digest
-from tidemill.errors import BundleError, TidemillError
+from tidemill.errors import BundleError, TidemillError, first_line
 from tidemill.ports import Scored
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class OnnxSession:
             scores, embedding = self._session.run(["scores", "embedding"], dict(feed))
         except Exception as error:  # the classes of ONNX Runtime's exceptions have no common base of their own
             raise TidemillError(
-                f"the model failed on this batch: {_first_line(error)}",
+                f"the model failed on this batch: {first_line(error)}",
                 "try a smaller batch, or export the model again",
             ) from None
         return Scored(np.asarray(scores, np.float32), np.asarray(embedding, np.float32))
@@ -60,7 +60,7 @@ class OnnxRuntime:
             return OnnxSession(ort.InferenceSession(content, options, providers=["CPUExecutionProvider"]))
         except Exception as error:  # as above
             raise BundleError(
-                f"{directory / GRAPH} cannot be loaded: {_first_line(error)}", "export the model again"
+                f"{directory / GRAPH} cannot be loaded: {first_line(error)}", "export the model again"
             ) from None
 
 
@@ -72,10 +72,6 @@ def _content(path: Path, bundle: Bundle) -> bytes:
     if Digest.of_bytes(content) != bundle.files[GRAPH].digest:
         raise BundleError(f"{path} was altered after it was opened", "fetch the bundle anew")
     return content
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0][:300]
 
 
 if TYPE_CHECKING:

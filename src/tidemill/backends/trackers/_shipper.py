@@ -15,6 +15,7 @@ from mlflow.exceptions import MlflowException
 
 from tidemill.backends.trackers._spool import Entry, Spool, known_run, waiting_spools
 from tidemill.backends.trackers._store import LOCAL_ID, MlflowStore, Value
+from tidemill.errors import first_line
 
 REFUSED = "refused.jsonl"
 _FIRST, _LONGEST = 0.1, 5.0  # seconds between two attempts, doubled with each
@@ -45,7 +46,7 @@ class Delivery:
                 raise
             except Exception as error:  # MLflow, SQLAlchemy, botocore and requests each have a tree of their own
                 if getattr(error, "error_code", None) not in _WRONG or self.spool.run is None:
-                    raise Away(_first_line(error)) from error
+                    raise Away(first_line(error)) from error
                 self._refuse(group, error)
             self.spool.shipped(group[-1].end, self.spool.run)
             for entry in group:
@@ -121,7 +122,7 @@ class Delivery:
 
     def _note(self, said: Mapping[str, Any], error: Exception) -> None:
         self.refused += 1
-        line = {"id": self.spool.local, "run": self.spool.run, "error": _first_line(error), "entry": said}
+        line = {"id": self.spool.local, "run": self.spool.run, "error": first_line(error), "entry": said}
         with (self.spool.folder.parent / REFUSED).open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
@@ -153,7 +154,7 @@ class Shipper(threading.Thread):
                 moved = self._delivery.ship()
                 trouble, delay = "", _FIRST
             except Exception as error:  # the thread must outlive whatever the server does; nothing is acknowledged
-                moved, trouble, delay = False, _first_line(error), min(_LONGEST, delay * 2)
+                moved, trouble, delay = False, first_line(error), min(_LONGEST, delay * 2)
             with self._changed:
                 self.trouble = trouble
                 self._beat = time.monotonic() if moved else self._beat
@@ -214,7 +215,7 @@ def ship_waiting(root: Path, store: MlflowStore) -> Iterator[tuple[str, int]]:
         except Away:
             raise
         except OSError as error:
-            raise Away(_first_line(error)) from error
+            raise Away(first_line(error)) from error
         finally:
             spool.close(remove=empty)
         if sent:
@@ -228,10 +229,6 @@ def _together(entries: list[Entry]) -> Iterator[list[Entry]]:
             yield list(group)
         else:
             yield from ([entry] for entry in group)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 
 
 def spools(root: Path) -> list[str]:
