@@ -2,12 +2,13 @@
 
 Opening a small file costs more than decoding it, and both hold the interpreter: threads make it slower. A worker is
 `python -m tidemill.dataset.picture_files`, which needs nothing of the program that asks. It takes lines of JSON with
-files' paths, and answers each with a line of JSON and bytes: the digests, looks and contents of the files, or what
-`near.small` makes of them.
+files' paths, and answers each with a line of JSON and perhaps bytes: the digests, looks and contents of the files, or
+how alike pairs of them are.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import queue
@@ -20,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeVar
 
 import numpy as np
 
-from tidemill.dataset.checks.near import LOOK, SIDE
+from tidemill.dataset.checks.near import LOOK, likeness
 from tidemill.dataset.pictures import MAX_BYTES, Checked, bombs_are_errors, check, read_small, too_many_bytes
 from tidemill.errors import DataError, StorageError
 from tidemill.process import usable_cores
@@ -33,11 +34,11 @@ if TYPE_CHECKING:
 _CHUNK = 200
 MANY = 3_000
 """Fewer files are sooner read in this process than a worker has started."""
-_FEW_SMALL = 200  # … where the workers have started already
+_FEW_PAIRS = 1_000  # … of pictures to compare
 _FIRST = 1 << 16  # bytes; a buffer of the largest size would cost more than reading the file
-_SMALL = SIDE * SIDE * 3
 
 Answer = TypeVar("Answer")
+Chunked = TypeVar("Chunked", Sequence[str], "NDArray[np.int64]")
 
 
 class Read(NamedTuple):
@@ -163,20 +164,22 @@ class Ahead:
         return [each for part in self._work.answers(count) for each in part]
 
 
-def read_smalls(files: Sequence[str], digests: Sequence[bytes], workers: Workers) -> list[NDArray[np.uint8] | None]:
-    """Every file as `near.small` gives it; None where its bytes have another SHA-256 than `digests` says."""
-    if len(files) < _FEW_SMALL or usable_cores() == 1:
-        return [_small(*each) for each in zip(files, digests, strict=True)]
-    work = workers.begin(_smalls)
-    for chunk, known in zip(_chunks(files), _chunks(digests), strict=True):
-        work.add({"files": list(chunk), "digests": [digest.hex() for digest in known]})
-    return [each for part in work.answers() for each in part]
+def compare(
+    files: Sequence[str], digests: Sequence[bytes], pairs: NDArray[np.int64], workers: Workers
+) -> NDArray[np.float64]:
+    """As `near.likeness`, of pairs of places [P, 2] in `files`; NaN where a file's SHA-256 is not its digest."""
+    if len(pairs) < _FEW_PAIRS or usable_cores() == 1:
+        return likeness(pairs, lambda places: [_small(files[at], digests[at]) for at in places])
+    work = workers.begin(_floats)
+    for part in _chunks(pairs):
+        places, inverse = np.unique(part, return_inverse=True)
+        listed = places.tolist()
+        known = {"files": [files[at] for at in listed], "digests": [digests[at].hex() for at in listed]}
+        work.add(known | {"pairs": inverse.reshape(part.shape).tolist()})
+    return np.concatenate(work.answers())
 
 
-Item = TypeVar("Item")
-
-
-def _chunks(items: Sequence[Item]) -> list[Sequence[Item]]:
+def _chunks(items: Chunked) -> list[Chunked]:
     return [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
 
 
@@ -203,9 +206,10 @@ def _content(file: str) -> bytes:
 
 def _small(file: str, digest: bytes) -> NDArray[np.uint8] | None:
     try:
-        return read_small(_content(file), digest)
+        content = _content(file)
     except OSError:
         return None
+    return read_small(content) if hashlib.sha256(content).digest() == digest else None
 
 
 def _worker() -> subprocess.Popen[bytes]:
@@ -231,11 +235,8 @@ def _answers(stream: IO[bytes]) -> list[Read]:
     return found
 
 
-def _smalls(stream: IO[bytes]) -> list[NDArray[np.uint8] | None]:
-    there = json.loads(_whole(stream, None))
-    pixels = np.frombuffer(_whole(stream, _SMALL * sum(there)), np.uint8).reshape(-1, SIDE, SIDE, 3)
-    rest = iter(pixels)
-    return [next(rest) if each else None for each in there]
+def _floats(stream: IO[bytes]) -> NDArray[np.float64]:
+    return np.array(json.loads(_whole(stream, None)), np.float64)
 
 
 def _whole(stream: IO[bytes], size: int | None) -> bytes:
@@ -262,10 +263,11 @@ def _told(found: Sequence[Read]) -> Iterator[bytes]:
     yield from (each.content for each in found)
 
 
-def _told_small(found: Sequence[NDArray[np.uint8] | None]) -> Iterator[bytes]:
-    """What `_smalls` reads."""
-    yield json.dumps([each is not None for each in found]).encode() + b"\n"
-    yield from (each.tobytes() for each in found if each is not None)
+def _compared(files: Sequence[str], digests: Sequence[str], pairs: Sequence[Sequence[int]]) -> bytes:
+    """What `_floats` reads."""
+    known = [bytes.fromhex(digest) for digest in digests]
+    found = likeness(np.array(pairs, np.int64), lambda places: [_small(files[at], known[at]) for at in places])
+    return json.dumps(found.tolist()).encode() + b"\n"
 
 
 def main() -> None:
@@ -273,12 +275,11 @@ def main() -> None:
     with bombs_are_errors():
         for line in sys.stdin.buffer:
             asked = json.loads(line)
-            if "digests" in asked:
-                known = map(bytes.fromhex, asked["digests"])
-                answer = _told_small([_small(*each) for each in zip(asked["files"], known, strict=True)])
+            if "pairs" in asked:
+                answer = _compared(**asked)
             else:
-                answer = _told([_read(file, asked["keep"]) for file in asked["files"]])
-            sys.stdout.buffer.write(b"".join(answer))
+                answer = b"".join(_told([_read(file, asked["keep"]) for file in asked["files"]]))
+            sys.stdout.buffer.write(answer)
             sys.stdout.buffer.flush()
 
 

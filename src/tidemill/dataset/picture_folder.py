@@ -14,8 +14,8 @@ import numpy as np
 from tidemill.dataset.checks.decodable import check_decodable
 from tidemill.dataset.checks.finding import Inspection
 from tidemill.dataset.folders import Picture, scan
-from tidemill.dataset.picture_files import MANY, Ahead, Read, Workers, read_all, read_smalls
-from tidemill.dataset.picture_rows import Named, picture_source
+from tidemill.dataset.picture_files import MANY, Ahead, Read, Workers, compare, read_all
+from tidemill.dataset.picture_rows import Named, picture_source, same
 from tidemill.dataset.pictures import Checked
 from tidemill.dataset.remembered import Remembered, place, recall, remember
 from tidemill.dataset.source import Note, Progress, Source
@@ -76,14 +76,13 @@ def _read(
 
     def read_contents(numbers: Sequence[int]) -> Iterator[bytes]:
         for start in range(0, len(numbers), _AT_ONCE):
-            yield from _contents(root, pictures, numbers[start : start + _AT_ONCE], contents)
+            yield from _contents(root, pictures, checked, numbers[start : start + _AT_ONCE], contents)
 
-    def read_again(numbers: Sequence[int]) -> list[NDArray[np.uint8] | None]:
-        files = [f"{root}/{pictures[number].name}" for number in numbers]
-        return read_smalls(files, [checked[number].digest for number in numbers], workers)
+    def compared(pairs: NDArray[np.int64]) -> NDArray[np.float64]:
+        return compare([f"{root}/{p.name}" for p in pictures], [each.digest for each in checked], pairs, workers)
 
     memory = place(cache, root).with_suffix(".pairs.npz") if cache is not None else None
-    return picture_source(named, read_contents, inspection, smalls=read_again, memory=memory)
+    return picture_source(named, read_contents, inspection, compare=compared, memory=memory)
 
 
 @contextmanager
@@ -139,8 +138,13 @@ def _known(pictures: Sequence[Picture], before: Remembered | None) -> list[Check
 
 
 def _contents(
-    root: Path, pictures: Sequence[Picture], numbers: Sequence[int], held: dict[int, bytes]
+    root: Path, pictures: Sequence[Picture], checked: Sequence[Checked], numbers: Sequence[int], held: dict[int, bytes]
 ) -> Iterator[bytes]:
+    """Those that are held are what was checked."""
     for number in numbers:
         content = held.get(number)
-        yield (root / pictures[number].name).read_bytes() if content is None else content
+        yield (
+            same((root / pictures[number].name).read_bytes(), pictures[number].name, checked[number])
+            if content is None
+            else content
+        )

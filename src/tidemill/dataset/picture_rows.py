@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from tidemill.dataset.checks.finding import Inspection
+from tidemill.dataset.checks.near import likeness
 from tidemill.dataset.checks.pictures import check_pictures
 from tidemill.dataset.digest import hash_rows
 from tidemill.dataset.draws import assign_pictures
@@ -27,13 +28,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from tidemill.dataset.checks.near import Pictures as Smalls
+    from tidemill.dataset.checks.likeness import Compare
 
 COLUMNS = (Column("name", "string", "path"), Column("label", "string", "target"), Column("data", "binary", "image"))
 _BATCH_BYTES = 8_000_000
 
 Contents = Callable[[Sequence[int]], Iterator[bytes]]
-"""Gives the bytes of some pictures, by their numbers, which ascend."""
+"""Gives the bytes of some pictures, by their numbers, which ascend. Raises DataError when one has changed (`same`)."""
 
 
 class Named(NamedTuple):
@@ -62,8 +63,6 @@ class PictureRows:
         sizes: Counter[int] = Counter()
         for number, content in zip(numbers, self.contents(numbers), strict=True):
             picture, place = self.pictures[number], int(self.splits[number])
-            if hashlib.sha256(content).digest() != picture.checked.digest:
-                raise DataError(f"{picture.name} was changed while it was read", "run the same command again")
             rows.setdefault(place, []).append((picture.name, picture.label, content))
             sizes[place] += len(content)
             if sizes[place] > _BATCH_BYTES:
@@ -73,29 +72,35 @@ class PictureRows:
             yield SPLITS[place], _batch(rest)
 
 
+def same(content: bytes, name: str, checked: Checked) -> bytes:
+    """`content` that was read again. Raises DataError when it is not what was checked."""
+    if hashlib.sha256(content).digest() != checked.digest:
+        raise DataError(f"{name} was changed while it was read", "run the same command again")
+    return content
+
+
 def picture_source(
     pictures: Sequence[Named],
     contents: Contents,
     inspection: Inspection,
     *,
-    smalls: Smalls | None = None,
+    compare: Compare | None = None,
     memory: Path | None = None,
 ) -> Source:
     """Pictures that were checked, with their splits. `inspection` hears of duplicates and small classes.
 
-    `smalls` reads some again as `near.small` gives them, where that is faster than from their `contents`; `memory` is
-    a file for what is found out about pairs of them.
+    `compare` is `near.likeness` of some pairs, where there is a faster way than from their `contents`; `memory` is a
+    file for what it finds.
     """
 
-    def again(numbers: Sequence[int]) -> list[NDArray[np.uint8] | None]:
-        found = zip(numbers, contents(numbers), strict=True)
-        return [read_small(content, pictures[number].checked.digest) for number, content in found]
+    def from_contents(pairs: NDArray[np.int64]) -> NDArray[np.float64]:
+        return likeness(pairs, lambda places: [read_small(content) for content in contents(places)])
 
     hashes = _hashes(pictures)
     splits = assign_pictures([each.split for each in pictures], [each.checked.digest for each in pictures])
     check_pictures(
         [each.name for each in pictures], [each.label for each in pictures], [each.checked for each in pictures],
-        smalls or again, splits, inspection, memory,
+        compare or from_contents, splits, inspection, memory,
     )  # fmt: skip
     facts = Pictures(
         round(median(each.checked.height for each in pictures)),

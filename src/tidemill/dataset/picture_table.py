@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tidemill.dataset.checks.decodable import check_decodable
 from tidemill.dataset.checks.finding import Inspection
 from tidemill.dataset.columns import choose
-from tidemill.dataset.picture_rows import Named, picture_source
+from tidemill.dataset.picture_rows import Named, picture_source, same
 from tidemill.dataset.pictures import Checked, bombs_are_errors, check
 from tidemill.dataset.reading import Reading
 from tidemill.dataset.source import Progress, Source
@@ -61,7 +61,9 @@ def read_picture_tables(
     pictures = [each for each in tried if isinstance(each, Named)]
 
     def contents(numbers: Sequence[int]) -> Iterator[bytes]:
-        return _contents([file for _, file in listed], reading, [usable[number] for number in numbers])
+        found = _contents([file for _, file in listed], reading, [usable[number] for number in numbers])
+        for number, content in zip(numbers, found, strict=True):
+            yield same(content, pictures[number].name, pictures[number].checked)
 
     return picture_source(pictures, contents, inspection)
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tidemill.dataset.checks.near import likeness
 from tidemill.files import write_atomic
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tidemill.dataset.checks.near import Pictures
+    Compare = Callable[[NDArray[np.int64]], NDArray[np.float64]]
+    """`near.likeness` of pairs [P, 2], wherever the pictures are."""
 
 _FORMAT = 1
 """Of the file, and of what counts as alike."""
@@ -25,19 +25,19 @@ _MOST = 1_000_000
 
 
 def remembered_likeness(
-    pairs: NDArray[np.int64], digests: Sequence[bytes], pictures: Pictures, file: Path | None
+    pairs: NDArray[np.int64], digests: Sequence[bytes], compare: Compare, file: Path | None
 ) -> NDArray[np.float64]:
-    """As `near.likeness`, of pictures with the SHA-256 `digests`; what `file` has is not looked at again.
+    """What `compare` says of pairs of pictures with the SHA-256 `digests`; it is not asked for what `file` has.
 
     Afterwards the file has what was found of these pairs, and nothing else.
     """
     if file is None or not len(pairs):
-        return likeness(pairs, pictures)
+        return compare(pairs)
     keys = _keys(pairs, digests)
     alike = _recall(file, keys)
     new = np.isnan(alike)
     if new.any():
-        alike[new] = likeness(pairs[new], pictures)
+        alike[new] = compare(pairs[new])
         _remember(file, keys, alike)
     return alike
 

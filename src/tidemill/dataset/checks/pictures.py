@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from tidemill.dataset.checks.near import Pictures
+    from tidemill.dataset.checks.likeness import Compare
 
 _TRAIN = SPLITS.index("train")
 
 
 def check_pictures(
-    names: Sequence[str], labels: Sequence[str], checked: Sequence[Checked], pictures: Pictures,
+    names: Sequence[str], labels: Sequence[str], checked: Sequence[Checked], compare: Compare,
     splits: NDArray[np.uint8], inspection: Inspection, memory: Path | None = None,
 ) -> None:  # fmt: skip
     """Look for duplicates, near duplicates and small classes among pictures that decode.
 
-    `pictures` reads some again. `splits` are places in SPLITS; what is left out becomes LEFT_OUT there. Near
+    `compare` gives the likeness of pairs. `splits` are places in SPLITS; what is left out becomes LEFT_OUT there. Near
     duplicates cost 22 bytes a picture, and a second decoding of the few that look alike; the file `memory` keeps how
     alike they are, so that the next time only new pairs are looked at.
     """
@@ -41,7 +41,7 @@ def check_pictures(
     first = check_equal(rows, np.array([each.digest for each in checked], "S32"), inspection)
     if inspection.policy.near:
         pairs = candidates([each.look if first[at] else b"" for at, each in enumerate(checked)])
-        alike = remembered_likeness(pairs, [each.digest for each in checked], pictures, memory)
+        alike = remembered_likeness(pairs, [each.digest for each in checked], compare, memory)
         check_near(rows, *most_alike(pairs, alike), inspection)
     train = Counter(label for label, split in zip(labels, splits.tolist(), strict=True) if split == _TRAIN)
     few = check_few_samples({label: train[label] for label in sorted(set(labels))}, inspection)

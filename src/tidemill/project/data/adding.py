@@ -7,6 +7,7 @@ import shutil
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -82,7 +83,7 @@ def add_version(
     number = wanted or (Version.parse(known[-1].version).next_minor() if known else FIRST)
     staged = layout.staging / f"{os.getpid()}-{uuid.uuid4().hex}"
     staged.mkdir(parents=True)
-    threading.Thread(target=import_module, args=("dvc.repo",), daemon=True).start()  # while the files are read
+    threading.Thread(target=_import, args=("pyarrow.parquet", "dvc.repo", "networkx"), daemon=True).start()
     try:
         from tidemill.dataset.checks.finding import Inspection
         from tidemill.dataset.write import write_record
@@ -108,6 +109,13 @@ def add_version(
         return Added(same or packed, same is None)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
+
+
+def _import(*names: str) -> None:
+    """Import what will be needed, while the files are read."""
+    for name in names:
+        with suppress(ImportError):  # it is said where it is needed
+            import_module(name)
 
 
 def _check_request(layout: Layout, path: Path, name: str, version: str | None) -> Version | None:
