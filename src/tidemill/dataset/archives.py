@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import lzma
+import shutil
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -10,10 +14,16 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from tidemill.dataset.splits import split_named
-from tidemill.errors import DataError
+from tidemill.errors import DataError, StorageError
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".zip")
 MAX_FILES, MAX_BYTES = 5_000_000, 200_000_000_000
+_MARGIN = 500_000_000
+_DAMAGE = (
+    tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, NotImplementedError,
+    RuntimeError, ValueError,
+)  # fmt: skip
+"""What the readers of archives raise for bytes that are none; a damaged bz2 is an OSError without a number."""
 
 
 def is_archive(path: Path) -> bool:
@@ -24,26 +34,36 @@ def is_archive(path: Path) -> bool:
 def unpack(archive: Path, into: Path, *, max_files: int = MAX_FILES, max_bytes: int = MAX_BYTES) -> Path:
     """Unpack `archive` into the empty folder `into`, and return `top` of it.
 
-    Raises DataError for a damaged archive, for a member that is no plain file or leaves the folder, and beyond limits.
+    Raises DataError for a damaged archive, for a member that is no plain file or leaves the folder, and beyond limits;
+    StorageError before the disk is full.
     """
     total = 0
     try:
+        _refuse_flood(archive, _told(archive), into)
         for number, (name, size, content) in enumerate(_members(archive), start=1):
             total += size
             if number > max_files or total > max_bytes:
                 raise DataError(
                     f"{archive} holds more than {max_files:,} files or {max_bytes:,} bytes", "unpack it yourself"
                 )
+            _refuse_flood(archive, size, into)
             place = into / _inside(archive, name)
             place.parent.mkdir(parents=True, exist_ok=True)
             with content, place.open("xb") as file:
                 _copy(archive, content, file, size)
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except _DAMAGE as error:
         raise DataError(f"{archive} cannot be unpacked: {error}", "get it again") from None
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         raise DataError(
             f"{archive} holds {error.filename} twice, or as a file and a folder", "unpack it yourself"
         ) from None
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            name = Path(str(error.filename)).name[:40]
+            raise DataError(f"{archive} holds a name that is too long here: {name}…", "unpack it yourself") from None
+        if error.errno is None:
+            raise DataError(f"{archive} cannot be unpacked: {error}", "get it again") from None
+        raise
     return top(into)
 
 
@@ -52,6 +72,24 @@ def top(folder: Path) -> Path:
     inside = [entry for entry in folder.iterdir() if not entry.name.startswith((".", "__MACOSX"))]
     alone = len(inside) == 1 and inside[0].is_dir() and split_named(inside[0].name) is None
     return inside[0] if alone else folder
+
+
+def _told(archive: Path) -> int:
+    """The bytes that a zip says it holds; a tar only says so as it is read."""
+    if not archive.name.lower().endswith(".zip"):
+        return 0
+    with zipfile.ZipFile(archive) as opened:
+        return sum(member.file_size for member in opened.infolist())
+
+
+def _refuse_flood(archive: Path, size: int, into: Path) -> None:
+    disk = shutil.disk_usage(into)
+    left = disk.free - min(_MARGIN, disk.total // 20)
+    if size > max(left, 0):
+        raise StorageError(
+            f"{archive} holds more than the disk has room for: {size:,} bytes to come, {disk.free:,} free",
+            "free some space and run the same command again",
+        )
 
 
 def _members(archive: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
@@ -69,7 +107,7 @@ def _members(archive: Path) -> Iterator[tuple[str, int, IO[bytes]]]:
         for entry in stream:
             if entry.isdir():
                 continue
-            content = stream.extractfile(entry) if entry.isreg() else None
+            content = stream.extractfile(entry) if entry.isreg() and not entry.issparse() else None
             if content is None:
                 raise _special(archive, entry.name)
             yield entry.name, entry.size, content
@@ -93,4 +131,6 @@ def _inside(archive: Path, name: str) -> PurePosixPath:
 
 
 def _special(archive: Path, name: str) -> DataError:
-    return DataError(f"{archive} holds {name[:80]!r}, which is a link or a device", "unpack it yourself")
+    return DataError(
+        f"{archive} holds {name[:80]!r}, which is a link, a device or a file with holes", "unpack it yourself"
+    )

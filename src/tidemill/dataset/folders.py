@@ -71,7 +71,8 @@ def _refuse_strays(root: Path, given: dict[str, str], note: Note) -> None:
                 continue
             if Path(entry.name).suffix.lower() in _SUFFIXES:
                 raise DataError(f"{entry.path} is in no class folder", "move it into the folder of its class")
-            note(f"left out: {os.path.relpath(entry.path, root)} (no picture of a class)")
+            left = os.fsencode(os.path.relpath(entry.path, root)).decode(errors="replace")
+            note(f"left out: {left} (no picture of a class)")
 
 
 def _is_clutter(name: str) -> bool:
@@ -85,6 +86,7 @@ def _classes(root: Path, prefix: str, split: str | None, heard: Heard) -> list[P
     if not labels:
         raise DataError(f"{root / prefix} has no class folders", _LAYOUT)
     for label in labels:
+        _refuse_unspeakable(label, os.path.join(root, prefix, label))
         before = len(found)
         found += _files(root, f"{prefix}{label}/", split, label)
         if len(found) == before:
@@ -102,11 +104,11 @@ def _files(root: Path, prefix: str, split: str | None, label: str) -> Iterator[P
                 continue
             if entry.is_symlink():
                 _refuse_link(root, Path(entry.path))
+            if not name.isascii():
+                _refuse_unspeakable(name, entry.path)
             if entry.is_dir():
                 yield from _files(root, f"{prefix}{name}/", split, label)
             elif entry.is_file():
-                if not name.isascii():
-                    _refuse_unspeakable(name, entry.path)
                 found = entry.stat()
                 stats = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
                 yield Picture(prefix + name, split, label, stats)
@@ -129,4 +131,4 @@ def _refuse_unspeakable(name: str, path: str) -> None:
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise DataError(f"{path!a} has a name that is not UTF-8", "rename the file") from None
+        raise DataError(f"{path!a} has a name that is not UTF-8", "rename it") from None

@@ -52,11 +52,12 @@ def read_picture_tables(
         total = sum(pq.ParquetFile(file).metadata.num_rows for _, file in listed)
     tried: list[Named | DataError] = []
     taken: set[str] = set()
-    for split, file in listed:
-        for row, (name, own, label, content) in enumerate(_rows(file, reading, split), start=1):
-            tried.append(_checked(f"{file}, row {row}", name, own, label, content, taken))
-            if len(tried) % 500 == 0 or len(tried) == total:
-                progress(len(tried), total)
+    with bombs_are_errors():
+        for split, file in listed:
+            for row, (name, own, label, content) in enumerate(_rows(file, reading, split), start=1):
+                tried.append(_checked(f"{file}, row {row}", name, own, label, content, taken))
+                if len(tried) % 500 == 0 or len(tried) == total:
+                    progress(len(tried), total)
     usable = check_decodable(tried, inspection)
     pictures = [each for each in tried if isinstance(each, Named)]
 
@@ -71,11 +72,10 @@ def read_picture_tables(
 def _checked(
     where: str, name: str, split: str | None, label: str, content: bytes, taken: set[str]
 ) -> Named | DataError:
-    with bombs_are_errors():
-        try:
-            found: Checked = check(content, where)
-        except DataError as error:
-            return error
+    try:
+        found: Checked = check(content, where)
+    except DataError as error:
+        return error
     path = PurePosixPath(name)
     number = 1
     while name in taken:
