@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -105,10 +105,13 @@ def sweep_staging(staging: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path, *, timeout: float = 60.0, what: str = "this project") -> Iterator[None]:
+def locked(
+    path: Path, *, timeout: float = 60.0, what: str = "this project", waiting: Callable[[], None] | None = None
+) -> Iterator[None]:
     """Hold an exclusive lock on `path`, which the kernel releases when the process dies.
 
-    Raises BusyError when the lock is not free within `timeout` seconds.
+    `waiting` is called once, when somebody else holds it. Raises BusyError when the lock is not free
+    within `timeout` seconds.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+b") as file:
@@ -122,5 +125,8 @@ def locked(path: Path, *, timeout: float = 60.0, what: str = "this project") -> 
                     raise BusyError(
                         f"another command is working on {what}", "wait for it to finish, then run this again"
                     ) from None
+                if waiting is not None:
+                    waiting()
+                    waiting = None
                 time.sleep(0.05)
         yield

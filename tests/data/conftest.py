@@ -14,6 +14,8 @@ from tidemill.domain.dataset import Task
 from tidemill.project import scaffold
 from tidemill.project.layout import Layout
 
+from .site import site  # noqa: F401  # a fixture
+
 Projects = Callable[[Task], Layout]
 
 

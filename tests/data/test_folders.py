@@ -159,6 +159,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "loose picture": (lambda f: paint(f / "loose.png", 7), r"loose\.png is in no class folder"),
     "test only": (lambda f: shutil.move(paint_folder(f / "x" / "test"), f.parent / "in" / "test"), "folders beside"),
     "pipe": (lambda f: os.mkfifo(f / "a" / "pipe.png"), r"pipe\.png is no file"),
+    "bad class": (lambda f: shutil.copytree(f / "a", os.fsdecode(os.fsencode(f) + b"/\xff")), "UTF-8"),
     "bad name": (lambda f: Path(os.fsdecode(os.fsencode(f / "a") + b"/\xff.png")).touch(), "UTF-8"),
 }
 

@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
 import subprocess
 import sys
-import tarfile
-import threading
 import zipfile
-from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from tidemill.config.groups import PACKAGED
-from tidemill.dataset import archives
-from tidemill.dataset.archives import unpack
-from tidemill.dataset.download import download, file_name
 from tidemill.dataset.reading import Steps
 from tidemill.domain.digest import Digest
-from tidemill.errors import DataError, InputError, NotFoundError, StorageError
+from tidemill.errors import DataError, NotFoundError
 from tidemill.project import data
 from tidemill.project.configuration import config
 from tidemill.project.layout import Layout
@@ -35,147 +26,8 @@ from tidemill.stages.ingest import Reading
 
 from .conftest import Projects, git, paint, paint_folder, write_csv
 from .reading import read
-
-
-class Site:
-    """What the server answers: bytes by path, redirects by path, and how many bytes it gives before it hangs up."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.redirects: dict[str, str] = {}
-        self.cuts: list[int] = []
-        self.busy = 0
-        self.asked: list[str | None] = []
-        self.port = 0
-
-    def address(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.port}/{path}"
-
-
-@pytest.fixture
-def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    found = Site()
-    monkeypatch.setattr("tidemill.dataset.download.time.sleep", lambda _: None)
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            path = self.path.lstrip("/").partition("?")[0]
-            found.asked.append(self.headers.get("Range"))
-            if found.busy:
-                found.busy -= 1
-                return self._answer(503, b"")
-            if path in found.redirects:
-                return self._answer(302, b"", Location=found.redirects[path])
-            if path not in found.files:
-                return self._answer(404, b"")
-            content = found.files[path]
-            tag = f'"{Digest.of_bytes(content).short}"'
-            given = self.headers.get("Range")
-            if given and self.headers.get("If-Range") == tag:
-                start = int(given.removeprefix("bytes=").rstrip("-"))
-                about = {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}", "ETag": tag}
-                return self._answer(206, content[start:], **about)
-            return self._answer(200, content, ETag=tag)
-
-        def _answer(self, status: int, content: bytes, **headers: str) -> None:
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name.replace("_", "-"), value)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content[: found.cuts.pop(0)] if found.cuts and content else content)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        found.port = server.server_address[1]
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        yield found
-        server.shutdown()
-        thread.join()
-
-
-def fetch(site: Site, path: str, folder: Path, pinned: Digest | None = None, **named: Any) -> tuple[Path, Digest]:
-    return download(site.address(path), folder, pinned=pinned, allow_http=True, progress=lambda *_: None, **named)
-
-
-def test_a_cut_connection_goes_on_where_it_was(site: Site, tmp_path: Path) -> None:
-    content = os.urandom(300_000)
-    site.files["t.bin"], site.cuts, site.busy = content, [100_000, 50_000], 1
-    path, digest = fetch(site, "t.bin", tmp_path)
-    assert path.read_bytes() == content
-    assert digest == Digest.of_bytes(content)
-    assert site.asked == [None, None, "bytes=100000-", "bytes=150000-"]
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["t.bin"]
-
-
-def test_a_file_that_changes_in_between_is_begun_again(site: Site, tmp_path: Path) -> None:
-    site.files["t.bin"], site.cuts = b"a" * 100_000, [10] * 10
-    with pytest.raises(StorageError, match="cannot be had"):
-        fetch(site, "t.bin", tmp_path)
-    site.files["t.bin"], site.cuts = b"b" * 100_000, []
-    assert fetch(site, "t.bin", tmp_path)[0].read_bytes() == b"b" * 100_000
-
-
-def test_pinned_bytes_are_held_to_their_digest(site: Site, tmp_path: Path) -> None:
-    site.files["t.bin"] = b"one"
-    one = Digest.of_bytes(b"one")
-    fetch(site, "t.bin", tmp_path, one)
-    asked = len(site.asked)
-    fetch(site, "t.bin", tmp_path, one)
-    assert len(site.asked) == asked  # what is pinned and there is not asked for
-    site.files["u.bin"] = b"two"
-    with pytest.raises(DataError, match="other bytes than pinned"):
-        fetch(site, "u.bin", tmp_path, one)
-    assert not (tmp_path / "u.bin").exists()
-
-
-@pytest.mark.parametrize(
-    "place", ["http://localhost:{port}/t", "http://169.254.169.254/latest/meta-data", "http://10.0.0.1/"]
-)
-def test_redirects_into_private_networks_are_refused(site: Site, tmp_path: Path, place: str) -> None:
-    site.redirects["go"] = place.format(port=site.port)
-    site.files["t"] = b"secret"
-    with pytest.raises(InputError, match="private network"):
-        fetch(site, "go", tmp_path)
-    assert not [each for each in tmp_path.iterdir() if each.suffix != ".json"]
-    site.redirects["near"] = "/t"
-    assert fetch(site, "near", tmp_path)[0].read_bytes() == b"secret"
-
-
-@pytest.mark.parametrize(
-    ("address", "headline"),
-    [
-        ("http://example.org/t.csv", "not encrypted"),
-        ("file:///etc/passwd", "no address that can be fetched"),
-        ("ftp://example.org/t.csv", "no address that can be fetched"),
-        ("https://user:secret@example.org/t.csv", "user name or password"),
-        ("https:///t.csv", "no address that can be fetched"),
-        ("https://example.org:port/t.csv", "is no address"),
-    ],
-)
-def test_addresses_that_are_not_followed(tmp_path: Path, address: str, headline: str) -> None:
-    with pytest.raises(InputError, match=headline):
-        download(address, tmp_path, pinned=None, allow_http=False, progress=lambda *_: None)
-
-
-def test_what_is_too_large_or_not_there(site: Site, tmp_path: Path) -> None:
-    site.files["t.bin"] = b"a" * 1_000
-    with pytest.raises(StorageError, match="more than 999"):
-        fetch(site, "t.bin", tmp_path, limit=999)
-    with pytest.raises(StorageError, match="404"):
-        fetch(site, "gone", tmp_path)
-    site.redirects["loop"] = "/loop"
-    with pytest.raises(StorageError, match="redirects"):
-        fetch(site, "loop", tmp_path)
-
-
-def test_names_of_files_are_plain() -> None:
-    assert file_name("https://x.org/a/b%2F..%2Fc.csv?x=1") == "c.csv"
-    assert file_name("https://x.org/") == "data"
-    assert file_name("https://x.org/.%00hidden") == "hidden"
+from .site import Site
+from .test_archives import pack
 
 
 def test_an_address_is_added_and_other_bytes_later_are_said(project: Projects, site: Site, tmp_path: Path) -> None:
@@ -200,21 +52,6 @@ def _tidemill(layout: Layout, *args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "tidemill", *args], cwd=layout.root, capture_output=True, text=True)
 
 
-def _tar(file: Path, members: Callable[[tarfile.TarFile], None]) -> Path:
-    with tarfile.open(file, "w:gz" if file.suffix == ".gz" else "w") as archive:
-        members(archive)
-    return file
-
-
-def _member(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> Callable[[tarfile.TarFile], None]:
-    def write(archive: tarfile.TarFile) -> None:
-        info = tarfile.TarInfo(name)
-        info.type, info.linkname, info.size = kind, target, 4 if kind == tarfile.REGTYPE else 0
-        archive.addfile(info, io.BytesIO(b"data") if info.size else None)
-
-    return write
-
-
 @pytest.mark.parametrize("suffix", [".tar", ".tar.gz", ".zip"])
 def test_an_archive_of_class_folders_is_the_folder(project: Projects, tmp_path: Path, suffix: str) -> None:
     folder = paint_folder(tmp_path / "pets")
@@ -224,53 +61,11 @@ def test_an_archive_of_class_folders_is_the_folder(project: Projects, tmp_path: 
             for path in folder.rglob("*.png"):
                 archive.write(path, path.relative_to(tmp_path))
     else:
-        _tar(file, lambda archive: archive.add(folder, "pets"))
+        pack(file, lambda archive: archive.add(folder, "pets"))
     layout = project("image")
     given = data.resolve(layout, str(file), choice=None, reading=Reading(), fetching=data.Fetching())
     added = data.add(layout, given.path, name="things")
     assert added.digest == read(folder, "image").version.digest
-
-
-@pytest.mark.parametrize(
-    ("members", "headline"),
-    [
-        (_member("../outside"), "outside of its folder"),
-        (_member("/etc/outside"), "outside of its folder"),
-        (_member("a/../../outside"), "outside of its folder"),
-        (_member("a\\..\\outside"), "outside of its folder"),
-        (_member("link", tarfile.SYMTYPE, "/etc/passwd"), "link or a device"),
-        (_member("link", tarfile.LNKTYPE, "/etc/passwd"), "link or a device"),
-        (_member("pipe", tarfile.FIFOTYPE), "link or a device"),
-    ],
-)
-def test_members_that_no_archive_should_have(
-    tmp_path: Path, members: Callable[[tarfile.TarFile], None], headline: str
-) -> None:
-    file = _tar(tmp_path / "x.tar", members)
-    (tmp_path / "into").mkdir()
-    with pytest.raises(DataError, match=headline):
-        unpack(file, tmp_path / "into")
-    assert not (tmp_path / "outside").exists()
-
-
-def test_bombs_and_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("zeros", bytes(5_000_000))
-    for limits in ({"max_bytes": 1_000_000}, {"max_files": 0}):
-        into = tmp_path / f"into-{len(list(tmp_path.iterdir()))}"
-        into.mkdir()
-        with pytest.raises(DataError, match="holds more than"):
-            unpack(tmp_path / "bomb.zip", into, **limits)
-    (tmp_path / "torn.tar.gz").write_bytes(_tar(tmp_path / "t.tar.gz", _member("a")).read_bytes()[:40])
-    with pytest.raises(DataError, match="cannot be unpacked"):
-        unpack(tmp_path / "torn.tar.gz", tmp_path / "into-2")
-    link = zipfile.ZipInfo("link")
-    link.external_attr = 0o120777 << 16
-    with zipfile.ZipFile(tmp_path / "link.zip", "w") as archive:
-        archive.writestr(link, "/etc/passwd")
-    with pytest.raises(DataError, match="link or a device"):
-        unpack(tmp_path / "link.zip", tmp_path / "into-2")
-    assert archives.is_archive(Path("x.TGZ")) and not archives.is_archive(Path("x.parquet"))
 
 
 def test_pictures_in_parquet_are_those_of_the_folder(tmp_path: Path) -> None:
@@ -398,3 +193,27 @@ def test_the_real_sets_are_read_by_their_choices(
     assert done.returncode == 0, done.stderr
     splits = json.loads(done.stdout)["version"]["splits"]
     assert rows is None or [split["rows"] for split in splits[:2]] == rows
+
+
+def test_only_known_sets_say_how_files_are_read(project: Projects, tmp_path: Path) -> None:
+    layout = project("tabular")
+    file = write_csv(tmp_path / "t.csv")
+    for given, meant in (
+        ("nyc_tax", "did you mean nyc_taxi"),
+        ("nosuch", "known data sets: cifar10, cola, dogs, food11"),
+    ):
+        refused = _tidemill(layout, "data", "add", str(file), "--as", given, "--target", "target")
+        assert refused.returncode == 2 and f"--as '{given}': no such data set" in refused.stderr
+        assert meant in refused.stderr
+    assert not data.versions(layout)
+
+
+def test_a_hint_names_what_can_be_got(project: Projects) -> None:
+    layout = project("tabular")
+    own = layout.conf / "data"
+    own.mkdir(parents=True, exist_ok=True)
+    (own / "mine.yaml").write_text("name: mine\nversion: latest\n")
+    (own / "torn.yaml").write_text("name: [")
+    with pytest.raises(NotFoundError, match="does not exist") as caught:
+        data.resolve(layout, "zzz", choice=None, reading=Reading(), fetching=data.Fetching())
+    assert caught.value.remedy == "check the path; known data sets: cifar10, cola, dogs, food11, nyc_taxi"

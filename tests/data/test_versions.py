@@ -72,9 +72,11 @@ def test_numbers_count_up_and_equal_content_makes_no_version(layout: Layout, csv
 
 
 def test_a_version_never_changes(layout: Layout, csv: Callable[[int], Path]) -> None:
+    notes: list[str] = []
     add(layout, csv(0))
     with pytest.raises(StateError, match=r"things-v1\.0\.0 exists already"):
-        add(layout, csv(100), "1.0.0")
+        add(layout, csv(100), "1.0.0", notes)
+    assert notes == ["things-v1.0.0 exists already: the data is read to see whether it is the same"]
     git(layout, "tag", "things-v7.0.0")
     with pytest.raises(StateError, match=r"the tag things-v7\.0\.0 exists"):
         add(layout, csv(100), "7.0.0")

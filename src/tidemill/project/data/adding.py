@@ -80,6 +80,7 @@ def add_version(
     digest = seen.digest()
     if digest is not None and (same := _same(known, digest, wanted, note)) is not None:
         return Added(same, False)
+    _mention_taken(known, wanted, digest, note)
     number = wanted or (Version.parse(known[-1].version).next_minor() if known else FIRST)
     staged = layout.staging / f"{os.getpid()}-{uuid.uuid4().hex}"
     staged.mkdir(parents=True)
@@ -172,6 +173,16 @@ def _mention_changed(known: Sequence[DatasetVersion], source: Mapping[str, str],
         before = next((each for each in reversed(known) if address in each.source), None)
         if before is not None and before.source[address] != digest:
             note(f"{address} has other bytes now than when {before.tag} was made of it")
+
+
+def _mention_taken(known: Sequence[DatasetVersion], wanted: Version | None, digest: Digest | None, note: Note) -> None:
+    """A number that is taken is right only for the same content: refused where that is known to be other, else said."""
+    taken = next((each for each in known if each.version == str(wanted)), None)
+    if taken is None:
+        return
+    if digest is not None:
+        _refuse_taken(known, taken)
+    note(f"{taken.tag} exists already: the data is read to see whether it is the same")
 
 
 def _refuse_taken(known: Sequence[DatasetVersion], packed: DatasetVersion) -> None:

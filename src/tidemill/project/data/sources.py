@@ -25,6 +25,7 @@ class Fetching:
     digest: Digest | None = None
     allow_http: bool = False
     progress: Callable[[int, int], None] = lambda done, total: None
+    note: Callable[[str], None] = lambda text: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,11 @@ def resolve(layout: Layout, what: str, *, choice: str | None, reading: Reading, 
     NotFoundError and StorageError.
     """
     path = Path(what)
+    if choice is not None and not _is_choice(layout, choice):
+        known = _described(layout)
+        raise NotFoundError(
+            f"--as {choice!r}: no such data set is known", nearest(choice, known, kind="known data sets")
+        )
     if "://" in what:
         settings = _settings(layout, choice) if choice else None
         found, digest = _fetch(layout, what, fetching, settings)
@@ -68,10 +74,26 @@ def sources(layout: Layout) -> Path:
 
 
 def _hint(layout: Layout, what: str) -> str:
-    from tidemill.config.groups import choices
+    return f"check the path; {nearest(what, _described(layout), kind='known data sets')}"
 
-    known = [name for name in choices(layout.conf, "data") if name != "default"]
-    return f"check the path; data sets that can be fetched by name: {nearest(what, known, kind='known')}"
+
+def _described(layout: Layout) -> list[str]:
+    """The choices that say where their data comes from."""
+    from omegaconf import OmegaConf
+    from yaml import YAMLError
+
+    from tidemill.config.groups import PACKAGED, choices
+
+    found = []
+    for name in choices(layout.conf, "data"):
+        own = layout.conf / "data" / f"{name}.yaml"
+        try:
+            settings = OmegaConf.load(own if own.is_file() else PACKAGED / "data" / f"{name}.yaml")
+        except (OSError, YAMLError):  # said where it is used
+            continue
+        if OmegaConf.select(settings, "source.files") or OmegaConf.select(settings, "source.page"):
+            found.append(name)
+    return found
 
 
 def _is_choice(layout: Layout, what: str) -> bool:
@@ -142,7 +164,9 @@ def _fetch(layout: Layout, address: str, fetching: Fetching, settings: SourceCon
     if pinned is None and settings is not None and (known := settings.digests.get(address)):
         pinned = _digest(known)
     folder = sources(layout) / Digest.of_bytes(address.encode()).hex[:16]
-    return download(address, folder, pinned=pinned, allow_http=fetching.allow_http, progress=fetching.progress)
+    return download(
+        address, folder, pinned=pinned, allow_http=fetching.allow_http, progress=fetching.progress, note=fetching.note
+    )
 
 
 def _digest(text: str) -> Digest:

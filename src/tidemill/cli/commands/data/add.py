@@ -62,18 +62,23 @@ def command(
     checks = data.Choices(cast("Literal['stop', 'leave-out'] | None", on_problem), cast("SchemaChoice | None", schema))
     reading = Reading(target, text, cast("Kind | None", kind), not no_header, frozenset(as_text))
     layout = find_project()
+
+    def note(text: str) -> None:
+        notes.append(text)
+        click.secho(f"note: {text}", err=True, fg="yellow")
+
     with checking("fetching") as progress:
-        fetching = data.Fetching(data.parse_digest(digest), allow_http, progress)
+        fetching = data.Fetching(data.parse_digest(digest), allow_http, progress, note)
         given = data.resolve(layout, path, choice=choice, reading=reading, fetching=fetching)
     name = name or given.name
     if name is None:
         raise InputError("the data set needs a name", f"tidemill data add {path} --name NAME")
     for address, found in given.source.items():
-        notes.append(f"{address} is {found}")
+        note(f"{address} is {found}")
     try:
         with checking("checking") as progress:
             added = data.add_version(
-                layout, given.path, name=name, version=version, reading=given.reading, note=notes.append,
+                layout, given.path, name=name, version=version, reading=given.reading, note=note,
                 progress=progress, checks=checks, heard=reports.append, source=given.source,
             )  # fmt: skip
     except DataError:
@@ -84,8 +89,6 @@ def command(
         raise
     if not as_json and reports:
         print_report(reports[-1])
-    for note in notes:
-        click.secho(f"note: {note}", err=True, fg="yellow")
     if as_json:
         print_json(
             {"version": added.version, "new": added.new, "notes": notes, "report": reports[-1] if reports else None}
