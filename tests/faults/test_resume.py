@@ -157,6 +157,18 @@ def test_killed_while_writing(where: str, times: int, digits: Copier, whole: dic
     assert outcome(project) == whole
 
 
+def test_a_damaged_checkpoint_costs_only_itself(digits: Copier, whole: dict[str, Any]) -> None:
+    project = digits("project")
+    killed_after(project, 20, *SETTINGS)
+    (checkpoint,) = project.glob(".tidemill/runs/*/checkpoints/resume.safetensors")
+    os.truncate(checkpoint, checkpoint.stat().st_size // 2)
+    refused = tidemill("train", "--resume", cwd=project)
+    assert (refused.code, "cannot be read" in refused.err, "remove it" in refused.err) == (2, True, True)
+    checkpoint.unlink()
+    resumed(project)
+    assert outcome(project) == whole
+
+
 def test_what_is_at_work_finished_or_changed_is_refused(digits: Copier) -> None:
     project = digits("project")
     assert "no run to go on with" in tidemill("train", "--resume", cwd=project).err

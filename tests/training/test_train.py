@@ -115,7 +115,7 @@ def test_the_command_says_what_comes_next(project: Layout) -> None:
 
 
 def test_errors_have_their_exit_code(project: Layout) -> None:
-    for arguments in (("model=xgbost",), ("--because",), ("--nothing",), ("model=linear,xgboost",)):
+    for arguments in (("model=xgbost",), ("--because",), ("--nothing",), ("--anyway",), ("model=linear,xgboost",)):
         done = tidemill(project, "train", *arguments)
         assert (done.returncode, done.stdout) == (2, ""), arguments
         assert done.stderr.startswith("error: ")

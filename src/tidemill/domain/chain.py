@@ -9,6 +9,9 @@ from typing import Any
 
 from tidemill.domain.digest import Digest
 
+WEIGHTS = "weights.jsonl"
+"""The file that a run keeps its chain in, a link a line."""
+
 GENESIS = Digest("sha256:" + "0" * 64)
 
 

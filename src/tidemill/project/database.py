@@ -66,6 +66,15 @@ def foreign_uri() -> str:
     return uri
 
 
+def tracking_address() -> str:
+    """MLFLOW_TRACKING_URI as it may be written down: *** for its password, no options; empty where it is not set."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "").partition("?")[0].rstrip("/")
+    place = urlsplit(uri).netloc
+    user, has_user, host = place.rpartition("@")
+    name, has_password, _ = user.partition(":")
+    return uri.replace(place, f"{name}:***{has_user}{host}", 1) if has_password else uri
+
+
 def is_local(uri: str) -> bool:
     """Whether the store is a file here, which is not away."""
     return uri.startswith("sqlite")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tidemill.errors import NotFoundError, StateError
 from tidemill.process import limit_threads
 from tidemill.project.data import open_for_task
+from tidemill.project.database import tracking_address
 from tidemill.project.layout import Layout
 from tidemill.project.training import Job, Silent, Trained, carry_out, present_spec
 from tidemill.stages.runfolder import Record, RunFolder, is_alive, reopen, unfinished
@@ -28,8 +29,8 @@ def resume(layout: Layout, run: str = "", *, report: Reporter | None = None, any
     """Go on with `run` (a beginning of its id is enough), or with the newest that can be gone on with, to its end.
 
     It takes the recorded configuration and data version; `anyway` lets code and environment differ from the recorded
-    ones. Raises NotFoundError for a run that left nothing, BusyError for one at work, StateError when data, code or
-    environment are not the recorded ones.
+    ones, and the tracking server have another address. Raises NotFoundError for a run that left nothing, BusyError for
+    one at work, StateError when data, code, environment or tracking server are not the recorded ones.
     """
     limit_threads()
     number = chosen(layout, run).run
@@ -54,13 +55,20 @@ def chosen(layout: Layout, run: str = "") -> Record:
 
     One that is shown under a parent (of a grid) is only chosen by its id.
     """
-    known = [record for _, record in unfinished(layout.runs)]
+    listed = unfinished(layout.runs)
+    known = [record for _, record in listed]
     shown = ", ".join(record.run for record in known)
     if run:
-        found = [record for record in known if record.run.startswith(run)]
-        if len(found) != 1:
+        # the folder bears the id that the run began with: the tracking server, when it answers, may give it another
+        found = [record for path, record in listed if record.run.startswith(run) or path.name.startswith(run)]
+        if len(found) > 1:
             raise NotFoundError(
-                f"{run[:80]!r} names {len(found) or 'no'} run that can be gone on with",
+                f"{run[:80]!r} begins the ids of {len(found)} unfinished runs",
+                f"give more of it: {', '.join(record.run for record in found)}",
+            )
+        if not found:
+            raise NotFoundError(
+                f"{run[:80]!r} names no run that can be gone on with",
                 f"unfinished: {shown}" if known else "all runs of this project have ended",
             )
         return found[0]
@@ -85,7 +93,33 @@ def _checked(layout: Layout, folder: RunFolder, settings: Config, data: PackedDa
     from tidemill.stages.snapshot import changed_since
 
     recorded = folder.record.spec
+    _check_tracker(folder.record, anyway=anyway)
     present, difference = present_spec(layout, settings, data, recorded.decision)
     if not anyway:
         check_same(recorded, present, changed=changed_since(layout.root, recorded.code.commit))
     return difference
+
+
+def _check_tracker(record: Record, *, anyway: bool) -> None:
+    """Raises StateError when the run is kept elsewhere than where MLFLOW_TRACKING_URI points now.
+
+    `anyway` believes that a server has another address by now; the project's own database is never a server.
+    """
+    now = tracking_address()
+    if record.tracker in (None, now) or (anyway and record.tracker and now):
+        return
+    if record.tracker:
+        remedy = f"MLFLOW_TRACKING_URI={record.tracker} tidemill train --resume"
+        if now:
+            remedy += "   (or, if that server has moved:  --anyway)"
+    else:
+        remedy = "unset MLFLOW_TRACKING_URI, then go on with it"
+    raise StateError(
+        f"the run is kept {_place(record.tracker)}, and MLFLOW_TRACKING_URI "
+        + (f"says {now}" if now else "is not set"),
+        remedy,
+    )
+
+
+def _place(tracker: str | None) -> str:
+    return f"at {tracker}" if tracker else "in the project's own database"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from tidemill.errors import DataError, GateError, NotFoundError, nearest
 from tidemill.process import limit_threads
 from tidemill.project.configuration import config
 from tidemill.project.data import open_for_task
+from tidemill.project.database import tracking_address
 from tidemill.project.families import family_of
 from tidemill.project.layout import Layout
 from tidemill.project.runs import open_tracker
@@ -81,8 +83,18 @@ def train(
     data = open_for_task(layout, settings.data.name, settings.data.version, settings.task)
     family_of(settings.task, layout.root).check(settings, data)
     spec, difference = present_spec(layout, settings, data, decision)
-    sweep(layout.runs, settings.trainer.resume.keep)
+    make_room(layout, settings)
     return carry_out(Job(layout, settings, data, spec, difference, parent), report or Silent())
+
+
+def make_room(layout: Layout, settings: Config) -> None:
+    """Remove the oldest runs that did not finish, as `trainer.resume.keep` says, and say which."""
+    keep = settings.trainer.resume.keep
+    for record in sweep(layout.runs, keep):
+        print(
+            f"note: removed what run {record.run} left when it ended early (trainer.resume.keep={keep})",
+            file=sys.stderr,
+        )
 
 
 def _check_decision(layout: Layout, decision: str | None) -> None:
@@ -116,7 +128,8 @@ def carry_out(job: Job, report: Reporter) -> Trained:
     tracker = open_tracker(layout, settings, parent=job.parent)
     with tracked_run(
         job.spec, difference=job.difference, tracker=tracker, folders=layout.runs, report=report,
-        beside=_beside(layout, settings), parent=job.parent, resumed=job.resumed,
+        beside=_beside(layout, settings), parent=job.parent, where=tracking_address(),
+        resumed=job.resumed,
     ) as opened:  # fmt: skip
         run, model = train(opened, settings, job.data, family=family_of(settings.task, layout.root))
         report.progress(0, 1, "evaluating")

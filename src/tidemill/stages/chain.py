@@ -6,11 +6,11 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from tidemill.domain.chain import Link
+from tidemill.domain.chain import WEIGHTS, Link
 from tidemill.domain.digest import Digest
 from tidemill.errors import DataError
 
-WEIGHTS = "weights.jsonl"
+__all__ = ["WEIGHTS", "first_difference", "read_chain"]
 
 
 def read_chain(path: Path) -> list[Link]:

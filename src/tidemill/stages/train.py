@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from tidemill.domain.chain import WEIGHTS
 from tidemill.domain.record import now
 from tidemill.domain.run import Run
-from tidemill.errors import GateError, InputError
+from tidemill.errors import ConfigError, GateError
 from tidemill.files import fsync_tree
 from tidemill.ports import StopTraining, Summarised
 from tidemill.process import limit_threads, usable_cores
-from tidemill.stages.runfolder import Record, RunFolder, begin
+from tidemill.stages.runfolder import CHECKPOINTS, Record, RunFolder, begin
 
 if TYPE_CHECKING:
     from tidemill.config.schema import Config
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from tidemill.domain.run import RunSpec
     from tidemill.ports import ModelFamily, Reporter, SourceModel, Tracker
 
-_KEPT = (("checkpoints/last.safetensors", "checkpoints"), ("weights.jsonl", "lineage"), ("summary.txt", ""))
+_KEPT = ((f"{CHECKPOINTS}/last.safetensors", CHECKPOINTS), (WEIGHTS, "lineage"), ("summary.txt", ""))
 """Files of a training that are kept as artefacts where it wrote them, and the folder in which."""
 
 
@@ -74,53 +75,91 @@ class Opened(NamedTuple):
 @contextmanager
 def tracked_run(
     spec: RunSpec, *, difference: bytes, tracker: Tracker, folders: Path, report: Reporter,
-    beside: Sequence[Tracker] = (), parent: str = "", resumed: RunFolder | None = None,
+    beside: Sequence[Tracker] = (), parent: str = "", where: str | None = None, resumed: RunFolder | None = None,
 ) -> Iterator[Opened]:  # fmt: skip
     """A run that is open inside the block: finished when the block ends, failed or killed when it does not.
 
     It has a folder of its own below `folders`, which stays when there is something to go on from: `resumed` is such a
     folder. Its lineage (`spec.json`, and `dirty.diff` when `difference` is not empty) is kept before any work starts.
-    `beside` are further trackers, which get the same metrics.
+    `beside` are further trackers, which get the same metrics. `where` is the tracker's address, as Record has it.
     """
-    with ExitStack() as stack:
+    runs: list[tuple[Tracker, str]] = []
+    with ExitStack() as held, _ended(runs):
         if resumed is not None:
-            folder, runs = _taken_up(resumed, (tracker, *beside))
+            folder = _taken_up(resumed, (tracker, *beside), runs)
         else:
-            params, tags = flat(spec.config), _tags(spec)
-            name = f"{spec.model} {spec.config['model']['kind']}"
-            runs = [(each, each.start(name, params, tags)) for each in (tracker, *beside)]
-            record = Record(runs[0][1], spec, now(), tuple(run for _, run in runs[1:]), parent)
-            folder = stack.enter_context(begin(folders, record))
+            _started(spec, (tracker, *beside), runs)
+            record = Record(runs[0][1], spec, now(), tuple(run for _, run in runs[1:]), parent, tracker=where)
+            folder = held.enter_context(begin(folders, record))
+        held.push(_left(folder, fresh=resumed is None))
         if not folder.has_lineage():
             folder.put_lineage(spec, difference)
-        status: Literal["finished", "failed", "killed"] = "failed"
-        gone_on_from = True
-        try:
-            tracker.keep(runs[0][1], folder.lineage, "lineage")
-            run = Run(runs[0][1], spec, "running", folder.record.started)
-            yield Opened(run, folder, runs, Tracked(report, folder, runs))
-            status = "finished"
-        except (KeyboardInterrupt, SystemExit):
-            status = "killed"
-            raise
-        except (InputError, GateError, StopTraining):  # would come again
-            gone_on_from = False
-            raise
-        finally:
-            for each, number in runs:
-                each.finish(number, status)
-            if status == "finished" or not gone_on_from:
-                folder.discard()
+        tracker.keep(runs[0][1], folder.lineage, "lineage")
+        run = Run(runs[0][1], spec, "running", folder.record.started)
+        yield Opened(run, folder, runs, Tracked(report, folder, runs))
 
 
-def _taken_up(folder: RunFolder, trackers: Sequence[Tracker]) -> tuple[RunFolder, list[tuple[Tracker, str]]]:
-    """The run is open again in each tracker, which gets what of its metrics had not arrived."""
+def _started(spec: RunSpec, trackers: Sequence[Tracker], runs: list[tuple[Tracker, str]]) -> None:
+    """A new run in each tracker, added to `runs` one by one."""
+    params, tags = flat(spec.config), _tags(spec)
+    name = f"{spec.model} {spec.config['model']['kind']}"
+    for each in trackers:
+        runs.append((each, each.start(name, params, tags)))  # noqa: PERF401 - one that began is there if the next fails
+
+
+def _taken_up(folder: RunFolder, trackers: Sequence[Tracker], runs: list[tuple[Tracker, str]]) -> RunFolder:
+    """The run is open again in each tracker, which gets what of its metrics had not arrived; added to `runs`."""
     record, told = folder.record, folder.told()
     tags = {"tidemill.resumed": str(record.resumed + 1)}
-    numbers = (record.run, *record.beside)
-    runs = [(each, each.resume(run, tags, told)) for each, run in zip(trackers, numbers, strict=True)]
-    ids = [run for _, run in runs]
-    return folder.write(replace(record, run=ids[0], beside=tuple(ids[1:]), resumed=record.resumed + 1)), runs
+    for each, run in zip(trackers, (record.run, *record.beside), strict=True):
+        runs.append((each, each.resume(run, tags, told)))
+    first, *others = (run for _, run in runs)
+    return folder.write(replace(record, run=first, beside=tuple(others), resumed=record.resumed + 1))
+
+
+@contextmanager
+def _ended(runs: Sequence[tuple[Tracker, str]]) -> Iterator[None]:
+    """Every run that is in `runs` when the block ends or fails is ended in its tracker, whatever the others do.
+
+    Of several errors the first is raised.
+    """
+    try:
+        yield
+    except BaseException as error:
+        for other in _finished(runs, "killed" if isinstance(error, (KeyboardInterrupt, SystemExit)) else "failed"):
+            error.add_note(f"and a run could not be ended: {other}")
+        raise
+    errors = _finished(runs, "finished")
+    if errors:
+        raise errors[0]
+
+
+def _finished(
+    runs: Sequence[tuple[Tracker, str]], status: Literal["finished", "failed", "killed"]
+) -> list[BaseException]:
+    """End each run; what went wrong."""
+    errors: list[BaseException] = []
+    for each, number in runs:
+        try:
+            each.finish(number, status)
+        except BaseException as error:  # also Ctrl-C while a server is waited for: the others are still to be ended
+            errors.append(error)
+    return errors
+
+
+def _left(folder: RunFolder, *, fresh: bool) -> Callable[[type[BaseException] | None, Any, Any], bool]:
+    """Removes the folder of a run that is over: finished, stopped on purpose, or refused with nothing computed yet.
+
+    What has been computed is never thrown away for an error, however surely that error comes again: it may be mended.
+    """
+
+    def leave(_kind: type[BaseException] | None, error: BaseException | None, _trace: Any) -> bool:
+        refused = fresh and isinstance(error, (ConfigError, GateError)) and not folder.has_progress()
+        if error is None or isinstance(error, StopTraining) or refused:
+            folder.discard()
+        return False
+
+    return leave
 
 
 def train(

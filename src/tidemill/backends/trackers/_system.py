@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Mapping
 
@@ -15,7 +16,10 @@ _MB = 1e6
 
 
 class SystemSampler:
-    """Hands a sample to `record(metrics, step)` at once, every two seconds, and when it is stopped."""
+    """Hands a sample to `record(metrics, step)` at once, every two seconds, and when it is stopped.
+
+    When `record` fails it says so once and takes no more samples: the run goes on without them.
+    """
 
     def __init__(self, record: Callable[[Mapping[str, float], int], None]) -> None:
         self._record = record
@@ -32,6 +36,13 @@ class SystemSampler:
         self._thread.join()
 
     def _run(self) -> None:
+        try:
+            self._sample_until_stopped()
+        except Exception as error:  # whatever the store, its driver or psutil says: the run meets it too if it matters
+            said = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+            print(f"note: the machine's load is not tracked any more: {said}", file=sys.stderr, flush=True)
+
+    def _sample_until_stopped(self) -> None:
         step, gpu = 0, has_gpu()
         while True:
             last = self._stopped.wait(EVERY)

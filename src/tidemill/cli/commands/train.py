@@ -44,6 +44,8 @@ def command(
     for each in settings:
         if each.startswith("-"):
             raise click.UsageError(f"no option {each}", click.get_current_context())
+    if anyway and resume is None:
+        raise click.UsageError("--anyway belongs to --resume", click.get_current_context())
     from tidemill.project.layout import find_project
 
     layout = find_project()

@@ -62,16 +62,19 @@ class Checkpoints:
         plain = {**state.plain, "format": _FORMAT, "best_epoch": best_epoch if best else 0}
         header = {_PLAIN: json.dumps(plain)}
         write_atomic(self._folder / _RESUME, save({k: v.contiguous() for k, v in state.tensors.items()}, header))
-        for other in self._folder.glob(_BEST):
-            if other != place:
-                other.unlink()
+        self._remove_best(but=place)
         self._written, self._step = time.monotonic(), step
         self._cost = self._written - began
 
     def read(self) -> tuple[State, dict[str, Tensor]] | None:
-        """The state that was written last, and the best weights; None when there is none. Raises StateError."""
+        """The state that was written last, and the best weights; None when there is none. Raises StateError.
+
+        Best weights that it does not name are removed: a kill came before the checkpoint that they were written for,
+        and what comes again may be other ones.
+        """
         path = self._folder / _RESUME
         if not path.is_file():
+            self._remove_best(but=None)
             return None
         try:
             with safe_open(path, "pt") as file:
@@ -85,6 +88,7 @@ class Checkpoints:
             raise StateError(
                 f"{path} cannot be read: {error}", "remove it, and --resume trains this run from its start"
             ) from None
+        self._remove_best(but=self._best(best))
         self._step = plain["step"]
         return state, weights
 
@@ -92,6 +96,11 @@ class Checkpoints:
         """The weights with which training ended."""
         self._folder.mkdir(parents=True, exist_ok=True)
         save_file(weights, self._folder / LAST)
+
+    def _remove_best(self, *, but: Path | None) -> None:
+        for each in self._folder.glob(_BEST):
+            if each != but:
+                each.unlink()
 
     def _best(self, epoch: int) -> Path:
         return self._folder / _BEST.replace("*", str(epoch))

@@ -203,6 +203,7 @@ class Training:
     def _keep(self) -> None:
         step = self._place.step
         if self._checkpoints.due(step, epoch_begins=self._place.batch == 0):
+            self._chain.sync()
             self._checkpoints.write(step, self._state(), self.watch.weights, self.watch.epoch)
 
     def _state(self) -> State:
