@@ -76,11 +76,19 @@ def staged_directory(final: Path, *, staging: Path) -> Iterator[Path]:
 
 
 def link_or_copy(path: Path, to: Path) -> None:
-    """A second name for a file that nobody changes; a copy where the file system cannot."""
+    """A second name for a file that nobody changes; a copy where the file system cannot.
+
+    What is at `to` is replaced, never written into: that may be the second name of another file.
+    """
+    beside = to.with_name(f".{to.name}.{uuid.uuid4().hex}.tmp")
     try:
-        os.link(path, to)
-    except OSError:
-        shutil.copyfile(path, to)
+        try:
+            os.link(path, beside)
+        except OSError:
+            shutil.copyfile(path, beside)
+        os.replace(beside, to)
+    finally:
+        beside.unlink(missing_ok=True)  # it stays where both were names of one file already
 
 
 def process_lives(pid: int) -> bool:

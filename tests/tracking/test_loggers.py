@@ -115,6 +115,21 @@ def test_wandb_keeps_plots_and_a_table_offline(
     assert capsys.readouterr() == ("", "")
 
 
+def test_wandb_gets_what_a_kill_kept_from_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("WANDB_")]:
+        monkeypatch.delenv(name)
+    tracker = wandb.open_tracker(tmp_path, "digits")
+    run = tracker.start("one", {}, {})
+    tracker.log(run, {"loss": 0.5}, 1)
+    tracker.finish(run, "killed")
+    told = [({"loss": 0.5}, 1), ({"lr": 0.1}, 1), ({"loss": 0.25, "val_loss": 0.75}, 2)]  # the last was under way
+    assert tracker.resume(run, {}, told) == run
+    tracker.finish(run, "finished")
+    rows = [row for file in sorted(tmp_path.glob(f"wandb/*-{run}*/*.wandb")) for row in history(file)]
+    points = {(row["step"], name, value) for row in rows for name, value in row.items() if name in ("loss", "val_loss")}
+    assert points == {(1, "loss", 0.5), (2, "loss", 0.25), (2, "val_loss", 0.75)}
+
+
 @pytest.mark.parametrize(
     ("said", "meant"),
     [

@@ -226,7 +226,7 @@ def test_what_needs_the_server_says_so(
 ) -> None:
     tracker = _tracker(stopping.uri, tmp_path, wait=0.5)
     run = tracker.start("one", {}, {})
-    with pytest.raises(StorageError, match=r"has been away for 0 s(.|\n)*nothing is lost"):
+    with pytest.raises(StorageError, match=r"has been away for 0 s(.|\n)*waits in .*train --resume"):
         tracker.settle(run)
     tracker.finish(run, "failed")
     said = capsys.readouterr().err

@@ -6,10 +6,12 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tidemill.domain.address import bare_address
 from tidemill.domain.record import from_plain
 from tidemill.domain.run import RunSpec
 from tidemill.errors import MissingExtraError, NotFoundError, StorageError
@@ -21,9 +23,10 @@ if TYPE_CHECKING:
     from tidemill.config.schema import Config
 
 
-def open_tracker(layout: Layout, settings: Config, *, parent: str = "") -> MlflowTracker:
+def open_tracker(layout: Layout, settings: Config, *, parent: str = "", spooled: bool = False) -> MlflowTracker:
     """MLflow, on the project's database or where MLFLOW_TRACKING_URI says; that one may be away, and is not asked here.
 
+    With `spooled` it knows what waits in the project's spool, whatever its own place.
     Raises InputError for an address that is none.
     """
     from tidemill.project.database import ensure_database, foreign_uri, is_local
@@ -31,9 +34,7 @@ def open_tracker(layout: Layout, settings: Config, *, parent: str = "") -> Mlflo
     uri = foreign_uri() or ensure_database(layout)
     from tidemill.backends.trackers.mlflow import MlflowTracker
 
-    os.environ.setdefault(
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3"
-    )  # the spool repeats; 7 take minutes
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # the spool repeats; 7 take minutes
     if settings.logger.artifacts.startswith("s3://") and find_spec("boto3") is None:
         raise MissingExtraError("logger.artifacts=s3://…", "s3")
     served = uri.startswith(("http://", "https://"))  # then the server says where artefacts go
@@ -42,24 +43,28 @@ def open_tracker(layout: Layout, settings: Config, *, parent: str = "") -> Mlflo
     experiment = settings.logger.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or settings.name
     return MlflowTracker(
         uri, experiment=experiment, artifacts=artifacts, parent=parent, system_metrics=settings.logger.system_metrics,
-        spool=layout.spool if remote else None, wait=settings.logger.wait,
+        spool=layout.spool if remote or spooled else None, wait=settings.logger.wait,
+        address=bare_address(foreign_uri()),
     )  # fmt: skip
 
 
-def sync(layout: Layout) -> list[tuple[str, int]]:
+def sync(layout: Layout) -> Iterator[tuple[str, int]]:
     """Send what ended runs could not tell the tracking server: each run's id, and how many entries it was.
 
-    Raises StorageError when the server is still away; what was sent by then stays sent.
+    Raises StorageError when the server is still away, or for what cannot be read, StateError for what is meant for
+    another server than MLFLOW_TRACKING_URI says; what was sent by then stays sent.
     """
+    from tidemill.backends.trackers._spool import spools
+
+    if not spools(layout.spool):
+        return
     from tidemill.backends.trackers.mlflow import Away
 
-    if not layout.spool.is_dir() or not any(layout.spool.iterdir()):
-        return []
     try:
-        return list(open_tracker(layout, config(layout)).sync())
+        yield from open_tracker(layout, config(layout), spooled=True).sync()
     except Away as error:
         raise StorageError(
-            f"the tracking server is still away: {error}", "nothing is lost; run this again when it is back"
+            f"the tracking server is still away: {error}", f"the rest waits in {layout.spool}; run this again later"
         ) from None
 
 

@@ -28,13 +28,18 @@ def owner_is_dead(tags: Mapping[str, str]) -> bool:
     return number.isdigit() and _process(int(number)) != tags[PROCESS]
 
 
+def account() -> str:
+    """The name of the account; its number in a container without an entry for its user."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
+
+
 @cache
 def author() -> tuple[str, str]:
     """The name of the account, and git's `NAME <EMAIL>` of who commits here; twice the account where git has none."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container without an entry for its user
-        user = "unknown"
+    user = account()
     try:
         told = subprocess.run(["git", "var", "GIT_AUTHOR_IDENT"], capture_output=True, text=True, timeout=5, check=True)
     except (OSError, subprocess.SubprocessError):

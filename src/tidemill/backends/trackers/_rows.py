@@ -7,9 +7,7 @@ client.
 
 from __future__ import annotations
 
-import getpass
 import math
-import os
 import shutil
 import sqlite3
 import time
@@ -19,8 +17,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
-from tidemill.backends.trackers._owner import owner_is_dead, owner_tags
+from tidemill.backends.trackers._owner import account, owner_is_dead, owner_tags
 from tidemill.errors import NotFoundError, StorageError
+from tidemill.files import link_or_copy
 
 SCHEMAS = frozenset(("dc11669786a5",))  # of MLflow 3.17
 _STATUS = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
@@ -49,7 +48,7 @@ class RowTracker:
     def start(self, name: str, params: Mapping[str, Any], tags: Mapping[str, str]) -> str:
         """Runs of this host whose process is dead are ended first."""
         run, now = uuid.uuid4().hex, int(time.time() * 1000)
-        user = _user()
+        user = account()
         about = {"mlflow.user": user, "mlflow.source.type": "LOCAL", "mlflow.runName": name, **owner_tags(), **tags}
         with closing(self._connect()) as connection, connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -140,10 +139,7 @@ class RowTracker:
 
 def _link(source: str | Path, target: str | Path) -> None:
     """`source` is nobody's any more once it is kept, so that its bytes can be shared."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
+    link_or_copy(Path(source), Path(target))
 
 
 def _params(connection: sqlite3.Connection, run: str, params: Mapping[str, Any]) -> None:
@@ -177,10 +173,3 @@ def _stored(value: float) -> tuple[float, bool]:
     if math.isnan(value):
         return 0.0, True
     return (math.copysign(1.7976931348623157e308, value), False) if math.isinf(value) else (float(value), False)
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())

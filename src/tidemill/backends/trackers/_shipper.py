@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
+import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from mlflow.exceptions import MlflowException
 
-from tidemill.backends.trackers._spool import Entry, Spool, known_run, waiting_spools
+from tidemill.backends.trackers._spool import Entry, Spool, known_run
 from tidemill.backends.trackers._store import LOCAL_ID, MlflowStore, Value
 from tidemill.errors import first_line
 
 REFUSED = "refused.jsonl"
 _FIRST, _LONGEST = 0.1, 5.0  # seconds between two attempts, doubled with each
 _IDLE = 0.5  # seconds after which an idle shipper looks again
+_LOOK = 0.05  # seconds between two looks of who waits
+_PATIENCE = 10.0  # seconds of waiting before it is said what for
 _WRONG = frozenset({"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE"})
 
 
@@ -27,13 +29,18 @@ class Away(Exception):
     """The server cannot take it now."""
 
 
+class Waits(Away):
+    """The server is there, but something else must come first."""
+
+
 class Delivery:
-    """One spool and the store that it is shipped to. `refused` counts what the server will never take."""
+    """One spool and the store that it is shipped to. `refused` counts what the server will never take, `sending` is
+    the size in bytes of the artefact that is being sent, else 0."""
 
     def __init__(self, spool: Spool, store: MlflowStore) -> None:
         self.spool, self._store = spool, store
         self.ended = False
-        self.refused = 0
+        self.refused = self.sending = 0
         self._tried = spool.run is not None or spool.offset > 0
 
     def ship(self) -> bool:
@@ -74,7 +81,7 @@ class Delivery:
         elif said["kind"] == "params":
             self._store.params(run, said["values"])
         elif said["kind"] == "keep":
-            self._store.keep(run, self.spool.file(said["file"]), said["folder"])
+            self._keep(run, self.spool.file(said["file"]), said["folder"])
         elif said["kind"] == "reopen":
             self.ended = False
             self._store.reopen(run, said["tags"])
@@ -82,6 +89,16 @@ class Delivery:
             self._store.find(self.spool.local, ours=run)
             self._store.finish(run, said["status"], at=said["at"])
             self.ended = True
+
+    def _keep(self, run: str, path: Path | None, folder: str) -> None:
+        if path is None:
+            return
+        files = [each for each in (path, *path.rglob("*")) if each.is_file()]
+        self.sending = sum(each.stat().st_size for each in files)
+        try:
+            self._store.keep(run, path, folder)
+        finally:
+            self.sending = 0
 
     def _run(self, said: Mapping[str, Any]) -> str:
         """The run, made if it is not there: a killed process may have made it without learning its id."""
@@ -97,7 +114,7 @@ class Delivery:
         """MLflow's id of the parent, which may be a local id itself."""
         there, run = known_run(self.spool.folder.parent, parent)
         if there and run is None:
-            raise Away("the run's parent is not there yet")
+            raise Waits("the run's parent is not there yet")
         return run or (self._store.find(parent) if parent else None) or parent
 
     def _metrics(self, run: str, group: list[Entry]) -> None:
@@ -117,7 +134,12 @@ class Delivery:
 
     def _refuse(self, group: list[Entry], error: Exception) -> None:
         for entry in group:
-            self._note(entry.said, error)
+            if entry.said["kind"] == "keep":
+                name = entry.said["file"]
+                self._note({**entry.said, "kept": str(self.spool.refused(name))}, error)
+                self.spool.set_aside(name)
+            else:
+                self._note(entry.said, error)
             self.ended = entry.said["kind"] == "finish"
 
     def _note(self, said: Mapping[str, Any], error: Exception) -> None:
@@ -137,7 +159,6 @@ class Shipper(threading.Thread):
         self._asked = False
         self.trouble = ""
         self._reached = False
-        self._beat = time.monotonic()
 
     @property
     def spool(self) -> Spool:
@@ -157,7 +178,6 @@ class Shipper(threading.Thread):
                 moved, trouble, delay = False, first_line(error), min(_LONGEST, delay * 2)
             with self._changed:
                 self.trouble = trouble
-                self._beat = time.monotonic() if moved else self._beat
                 self._changed.notify_all()
                 if not self._delivery.ended and not moved:
                     self._changed.wait_for(lambda: self._asked and not self.trouble, delay if trouble else _IDLE)
@@ -168,7 +188,6 @@ class Shipper(threading.Thread):
         """There is something to ship that somebody waits for."""
         with self._changed:
             self._asked = True
-            self._beat = time.monotonic()
             self._changed.notify_all()
 
     def started(self, seconds: float) -> str | None:
@@ -178,48 +197,35 @@ class Shipper(threading.Thread):
         return self.spool.run
 
     def shipped(self, seconds: float) -> bool:
-        """Whether everything that was said so far is shipped, waiting so long for it, come what may."""
-        deadline, end = time.monotonic() + seconds, (self.spool.folder / "entries").stat().st_size
-        with self._changed:
-            return self._changed.wait_for(lambda: self.spool.offset >= end, max(0.0, deadline - time.monotonic()))
+        """Whether everything that was said so far is shipped; waits as long as there is progress, and so long without.
+
+        An artefact that is being sent is progress, however long it takes.
+        """
+        end = (self.spool.folder / "entries").stat().st_size
+        return self._progressed(lambda: self.spool.offset >= end, stuck=seconds, away=seconds)
 
     def lingered(self, *, stuck: float, away: float) -> bool:
         """Whether the end of the run is shipped; waits as long as there is progress, and a little without."""
-        while self.is_alive():
-            self.join(0.05)
-            still = time.monotonic() - self._beat
-            if still > (away if self.trouble else stuck):
-                break
-        return not self.is_alive()
+        return self._progressed(lambda: not self.is_alive(), stuck=stuck, away=away)
+
+    def _progressed(self, done: Callable[[], bool], *, stuck: float, away: float) -> bool:
+        began = beat = time.monotonic()
+        offset, told = self.spool.offset, False
+        while not done():
+            time.sleep(_LOOK)
+            now = time.monotonic()
+            if self._delivery.sending or self.spool.offset != offset:
+                beat, offset = now, self.spool.offset
+            if now - beat > (away if self.trouble else stuck):
+                return done()
+            if self._delivery.sending and not told and now - began > _PATIENCE:
+                say(f"still sending {self._delivery.sending / 1e6:,.0f} MB to the tracking server")
+                told = True
+        return True
 
     @property
     def refused(self) -> int:
         return self._delivery.refused
-
-
-def ship_waiting(root: Path, store: MlflowStore) -> Iterator[tuple[str, int]]:
-    """Ship what dead processes left below `root`, oldest first: each run's local id and how many entries were sent.
-
-    Raises Away at the first that the server cannot take now; it and the others stay.
-    """
-    for spool in waiting_spools(root):
-        sent = spool.waiting()
-        delivery = Delivery(spool, store)
-        empty = False
-        try:
-            if sent:
-                store.reach()
-            while delivery.ship():
-                pass
-            empty = True
-        except Away:
-            raise
-        except OSError as error:
-            raise Away(first_line(error)) from error
-        finally:
-            spool.close(remove=empty)
-        if sent:
-            yield spool.local, sent
 
 
 def _together(entries: list[Entry]) -> Iterator[list[Entry]]:
@@ -231,6 +237,6 @@ def _together(entries: list[Entry]) -> Iterator[list[Entry]]:
             yield from ([entry] for entry in group)
 
 
-def spools(root: Path) -> list[str]:
-    """The local ids of the runs that have a spool, open or not."""
-    return [each for each in os.listdir(root) if (root / each / "entries").is_file()] if root.is_dir() else []
+def say(text: str) -> None:
+    """A note, or what belongs to one, beside the command's answer."""
+    print(f"note: {text}" if not text.startswith("  ") else f"    {text}", file=sys.stderr, flush=True)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from tidemill.backends.trackers._shipper import REFUSED, Away, Delivery, Shipper, ship_waiting, spools
-from tidemill.backends.trackers._spool import Spool
+from tidemill.backends.trackers._shipper import REFUSED, Away, Delivery, Shipper, say
+from tidemill.backends.trackers._spool import Spool, spools
 from tidemill.backends.trackers._store import MlflowStore, Value, quiet, run_tags
-from tidemill.errors import BusyError, NotFoundError, StorageError
+from tidemill.backends.trackers._sweep import check, ship_waiting
+from tidemill.errors import BusyError, NotFoundError, StateError, StorageError, TidemillError
 from tidemill.ports import Told
 
 _GREET = 3.0  # seconds that a start waits for MLflow's id
@@ -33,7 +32,8 @@ class SpooledRuns:
     def start(self, name: str, params: Mapping[str, Any], tags: Mapping[str, str], parent: str) -> str:
         """MLflow's id of the run, or a local one when the server does not answer within seconds."""
         spool = Spool.new(self._root)
-        said = {"kind": "start", "name": name, "tags": run_tags(tags), "parent": parent, "at": _now()}
+        said = {"kind": "start", "name": name, "tags": run_tags(tags), "parent": parent, "at": _now(),
+                "address": self._store.address}  # fmt: skip
         spool.append(said)
         spool.append({"kind": "params", "values": {key: str(value) for key, value in params.items()}}, durable=True)
         run = self._begin(spool, _GREET)
@@ -69,21 +69,27 @@ class SpooledRuns:
         shipper.wake()
         done = shipper.lingered(stuck=_STUCK, away=_AWAY)
         if shipper.refused:
-            _say(f"the tracking server refused {shipper.refused} of what was logged; it is in {self._root / REFUSED}")
+            say(f"the tracking server refused {shipper.refused} of what was logged; it is in {self._root / REFUSED}")
         if not done:
-            _say(f"{shipper.spool.waiting()} entries of run {run} wait for the tracking server; when it is back:")
-            _say("  tidemill sync")
+            say(f"{shipper.spool.waiting()} entries of run {run} wait for the tracking server; when it is back:")
+            say("  tidemill sync")
         for key in [key for key, each in self._shippers.items() if each is shipper]:
             del self._shippers[key]
 
     def settle(self, run: str) -> str:
-        """MLflow's id of the run, once the server has everything said of it. Raises StorageError after the wait."""
+        """MLflow's id of the run, once the server has everything said of it.
+
+        Raises StorageError when nothing has moved for as long as `wait`; what was said stays in the spool.
+        """
         shipper = self._of(run)
         shipper.wake()
         if not shipper.shipped(self._wait) or shipper.spool.run is None:
+            how = f"has been away for {self._wait:.0f} s: {shipper.trouble}"
+            if not shipper.trouble:
+                how = f"has not answered for {self._wait:.0f} s"
             raise StorageError(
-                f"the tracking server {self._shown()} has been away for {self._wait:.0f} s: {shipper.trouble}",
-                "nothing is lost; when it is back:  tidemill train --resume",
+                f"the tracking server {self._store.address} {how}",
+                f"what was logged waits in {shipper.spool.folder}; when it is back:  tidemill train --resume",
             )
         return shipper.spool.run
 
@@ -108,8 +114,8 @@ class SpooledRuns:
         run = spool.run or shipper.started(seconds)
         if run is None:
             why = f" ({shipper.trouble})" if shipper.trouble else ""
-            _say(f"the tracking server {self._shown()} does not answer{why}")
-            _say(f"  the work goes on; what is logged waits in {spool.folder}")
+            say(f"the tracking server {self._store.address} does not answer{why}")
+            say(f"  the work goes on; what is logged waits in {spool.folder}")
         self._shippers[spool.local] = shipper
         if run is not None:
             self._shippers[run] = shipper
@@ -132,11 +138,12 @@ class SpooledRuns:
                         raise
                     break
                 if run in (local, spool.run, spool.adopted()):
+                    check(spool, self._store)
                     return spool
                 spool.close()
                 break
         spool = Spool.new(self._root)
-        spool.append({"kind": "adopt", "id": run})
+        spool.append({"kind": "adopt", "id": run, "address": self._store.address})
         return spool
 
     def _sweep(self) -> None:
@@ -147,9 +154,17 @@ class SpooledRuns:
         threading.Thread(target=self._sweep_until_done, name="ships what waited", daemon=True).start()
 
     def _sweep_until_done(self) -> None:
+        said: set[str] = set()
+
+        def hear(error: TidemillError) -> None:
+            if not isinstance(error, StateError) and error.headline not in said:  # another server's are no news here
+                said.add(error.headline)
+                say(error.headline)
+                say(f"  {error.remedy}")
+
         while True:
             try:
-                for _ in ship_waiting(self._root, self._store):
+                for _ in ship_waiting(self._root, self._store, hear):
                     pass
                 self._store.end_dead(spools(self._root))
                 return
@@ -163,15 +178,6 @@ class SpooledRuns:
             raise NotFoundError(f"the run {run} is not open in this process", "start it first")
         return self._shippers[run]
 
-    def _shown(self) -> str:
-        """The server's address without its password."""
-        parts = urlsplit(self._store.uri)
-        return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}"
-
 
 def _now() -> int:
     return int(time.time() * 1000)
-
-
-def _say(text: str) -> None:
-    print(f"note: {text}" if not text.startswith("  ") else f"    {text}", file=sys.stderr, flush=True)

@@ -21,7 +21,8 @@ from mlflow.tracking import MlflowClient
 
 from tidemill.backends.trackers._owner import HOST, author, owner_is_dead, owner_tags
 from tidemill.backends.trackers._schema import prepare_schema
-from tidemill.errors import NotFoundError, StorageError
+from tidemill.domain.address import bare_address
+from tidemill.errors import NotFoundError, StorageError, first_line
 
 T = TypeVar("T")
 STATUS = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
@@ -46,10 +47,12 @@ class Value(NamedTuple):
 class MlflowStore:
     """The experiment `experiment` at `uri`; a new one keeps its artefacts at `artifacts`, or where the server says.
 
-    Nothing is asked of the server before the first verb.
+    Nothing is asked of the server before the first verb. `address` is how what waits for it knows it again: without a
+    word its URI, without secrets.
     """
 
-    def __init__(self, uri: str, *, experiment: str, artifacts: str | None) -> None:
+    def __init__(self, uri: str, *, experiment: str, artifacts: str | None, address: str | None = None) -> None:
+        self.address = bare_address(uri) if address is None else address
         self.uri, self.served = uri, uri.startswith(("http://", "https://"))
         self._name, self._artifacts = experiment, artifacts
         self._lock = threading.Lock()
@@ -123,7 +126,7 @@ class MlflowStore:
         try:
             found = self.client.get_run(run)
         except MlflowException as error:
-            raise NotFoundError(f"MLflow has no run {run}: {str(error).splitlines()[0]}", "train anew") from None
+            raise NotFoundError(f"MLflow has no run {run}: {first_line(error)}", "train anew") from None
         return {(name, each.step) for name in found.data.metrics for each in self.client.get_metric_history(run, name)}
 
     def next_sample(self, run: str) -> int:
@@ -144,8 +147,9 @@ class MlflowStore:
         try:
             return Path(self.client.download_artifacts(run, folder, str(into)))
         except (MlflowException, OSError) as error:
-            first = str(error).splitlines()[0]
-            raise NotFoundError(f"run {run} has no {folder}: {first}", "tidemill ui  shows what there is") from None
+            raise NotFoundError(
+                f"run {run} has no {folder}: {first_line(error)}", "tidemill ui  shows what there is"
+            ) from None
 
     def experiment(self) -> str:
         """The experiment's id; whoever makes it first wins."""

@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tidemill.backends.trackers._gpu import gpu_text
-from tidemill.backends.trackers._shipper import Away, ship_waiting
+from tidemill.backends.trackers._shipper import Away
+from tidemill.backends.trackers._spool import spools
 from tidemill.backends.trackers._spooled import SpooledRuns
 from tidemill.backends.trackers._store import MlflowStore, Value, run_tags
+from tidemill.backends.trackers._sweep import ship_waiting
 from tidemill.backends.trackers._system import SystemSampler
+from tidemill.errors import TidemillError, first_line
 
 if TYPE_CHECKING:
     from tidemill.ports import Told, Tracker
@@ -33,7 +36,8 @@ class MlflowTracker:
 
     `parent` is the run under which new ones are shown. With `system_metrics` the machine's load is tracked,
     and its GPUs are kept as `system/gpu.txt`. With `spool`, a folder, no verb but `settle` and `fetch` waits for the
-    server, and those at most `wait` seconds.
+    server, and those at most `wait` seconds without progress. `address` is what the spool calls this place, so that
+    it is never sent elsewhere; without it the URI, without secrets.
     """
 
     def __init__(
@@ -46,8 +50,10 @@ class MlflowTracker:
         system_metrics: bool = False,
         spool: Path | None = None,
         wait: float = 120.0,
+        address: str | None = None,
     ) -> None:
-        self._store = MlflowStore(uri, experiment=experiment, artifacts=None if artifacts is None else str(artifacts))
+        place = None if artifacts is None else str(artifacts)
+        self._store = MlflowStore(uri, experiment=experiment, artifacts=place, address=address)
         self._runs = DirectRuns(self._store) if spool is None else SpooledRuns(self._store, spool, wait=wait)
         self._spool, self._parent, self._system_metrics = spool, parent, system_metrics
         self._samplers: dict[str, SystemSampler] = {}
@@ -95,10 +101,24 @@ class MlflowTracker:
         return self._runs.settle(run)
 
     def sync(self) -> Iterator[tuple[str, int]]:
-        """Send what ended processes could not: each run's local id, and how many entries it was. Raises Away."""
-        if self._spool is not None:
-            yield from ship_waiting(self._spool, self._store)
-            self._store.end_dead()
+        """Send what ended processes could not: each run's local id, and how many entries it was.
+
+        Raises Away; when the others are sent, StateError for what is meant for another server, StorageError for what
+        cannot be read.
+        """
+        if self._spool is None or not spools(self._spool):
+            return
+        heard: list[TidemillError] = []
+        yield from ship_waiting(self._spool, self._store, heard.append)
+        if heard:
+            raise heard[0]
+        try:
+            self._store.reach()
+            self._store.end_dead(spools(self._spool))
+        except TidemillError:
+            raise
+        except Exception as error:  # MLflow, SQLAlchemy and requests each have a tree of their own
+            raise Away(first_line(error)) from error
 
     def _sampled(self, run: str, first: int = 0) -> str:
         if self._system_metrics:

@@ -1,4 +1,4 @@
-"""Runs in Weights & Biases: offline, unless the user is logged in or says otherwise by WANDB_MODE."""
+"""Runs in Weights & Biases: offline, unless WANDB_API_KEY or WANDB_MODE=online is set; `wandb login` does not count."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tidemill.backends.trackers._evaluation import read_confusion, read_curves, read_samples
 from tidemill.backends.trackers._files import fetch_files, keep_files
-from tidemill.errors import MissingExtraError, NotFoundError, StorageError
+from tidemill.errors import MissingExtraError, NotFoundError, StorageError, first_line
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -39,11 +39,15 @@ class WandbTracker:
         return self._begin({"name": name, "config": {**params, "tags": dict(tags)}})
 
     def resume(self, run: str, tags: Mapping[str, str], told: Told) -> str:
-        """W&B's own process takes what is logged at once, so that all that was `told` has arrived.
+        """Offline it goes on in a further folder with the same id, which `wandb sync` joins with the first.
 
-        Offline it goes on in a further folder with the same id, which `wandb sync` joins with the first.
+        W&B's own process takes what is logged at once, so that of what was `told` the last row alone may be missing:
+        what was told last of each metric is logged again, at the same step and value.
         """
-        return self._begin({"id": run, "resume": "allow" if mode() == "online" else None})
+        found = self._begin({"id": run, "resume": "allow" if mode() == "online" else None})
+        for step, values in _latest(told).items():
+            self.log(found, values, step)
+        return found
 
     def _begin(self, about: dict[str, Any]) -> str:
         for variable, place in _PLACES.items():
@@ -55,7 +59,7 @@ class WandbTracker:
             )
         except self._wandb.Error as error:
             raise StorageError(
-                f"W&B cannot start a run: {str(error).splitlines()[0]}", "WANDB_MODE=offline  keeps it on disk"
+                f"W&B cannot start a run: {first_line(error)}", "WANDB_MODE=offline  keeps it on disk"
             ) from None
         run.define_metric("step", hidden=True)
         run.define_metric("*", step_metric="step")
@@ -141,6 +145,15 @@ class WandbTracker:
             picture = self._wandb.Image(str(path / each["picture"])) if each["picture"] else None
             table.add_data(*({**each, "picture": picture}[name] for name in columns))
         return table
+
+
+def _latest(told: Told) -> dict[int, dict[str, float]]:
+    """What was told last of each metric, by step."""
+    last = {name: (step, value) for values, step in told for name, value in values.items()}
+    found: dict[int, dict[str, float]] = {}
+    for name, (step, value) in last.items():
+        found.setdefault(step, {})[name] = value
+    return found
 
 
 def mode() -> Literal["online", "offline", "disabled"]:

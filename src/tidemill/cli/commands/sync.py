@@ -14,11 +14,14 @@ def command(as_json: bool) -> None:
     from tidemill.project.layout import find_project
     from tidemill.project.runs import sync
 
-    sent = sync(find_project())
-    if as_json:
-        print_json([{"run": run, "entries": entries} for run, entries in sent])
-        return
-    for run, entries in sent:
-        click.echo(f"sent {entries} entries of run {run}")
-    if not sent:
+    sent: list[dict[str, str | int]] = []
+    try:
+        for run, entries in sync(find_project()):
+            sent.append({"run": run, "entries": entries})
+            if not as_json:
+                click.echo(f"sent {entries} entries of run {run}")
+    finally:  # also what was sent before an error
+        if as_json:
+            print_json(sent)
+    if not sent and not as_json:
         click.echo("nothing waits")
