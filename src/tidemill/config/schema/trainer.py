@@ -14,7 +14,7 @@ class ResumeConfig:
 
     every_steps: int = bounded(0, low=0)  # optimizer steps between two; 0: each epoch, at most 5 % of the time
     every_seconds: float = bounded(60.0, low=0)  # within an epoch, too, after so long; 0: never
-    keep: int = bounded(3, low=0)  # the newest so many runs that did not finish stay resumable
+    keep: int = bounded(3, low=0)  # so many unfinished runs stay resumable, the newest; of grids: so many more
 
 
 @dataclass

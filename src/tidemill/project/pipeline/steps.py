@@ -86,20 +86,22 @@ def train(work: Work, into: Path) -> Facts:
 def _open_run(work: Work, tracker: MlflowTracker, spec: Any, difference: bytes) -> Iterator[Opened]:
     from contextlib import ExitStack
 
+    from tidemill.project.database import tracking_address
     from tidemill.project.loggers import open_beside
     from tidemill.project.resuming import resumable
-    from tidemill.stages.runfolder import reopen, sweep
+    from tidemill.project.training import make_room
+    from tidemill.stages.runfolder import reopen
     from tidemill.stages.train import tracked_run
 
-    layout = work.layout
-    sweep(layout.runs, work.settings.trainer.resume.keep)
+    layout, where = work.layout, tracking_address()
+    make_room(layout, work.settings)
     with ExitStack() as stack:
-        killed = next((each for each in resumable(layout) if each.spec == spec), None)
+        killed = next((each for each in resumable(layout) if each.spec == spec and each.tracker in (None, where)), None)
         folder = stack.enter_context(reopen(layout.runs, killed.run)) if killed else None
         yield stack.enter_context(
             tracked_run(
                 spec, difference=difference, tracker=tracker, folders=layout.runs, report=work.report,
-                beside=open_beside(layout, work.settings), resumed=folder,
+                beside=open_beside(layout, work.settings), where=where, resumed=folder,
             )
         )  # fmt: skip
 
