@@ -10,6 +10,7 @@ import pytest
 
 from tidemill.backends.trackers._spool import Spool, waiting_spools
 from tidemill.errors import BusyError, StorageError
+from tidemill.journal.frames import read_frames
 
 
 def _said(spool: Spool) -> list[object]:
@@ -99,3 +100,88 @@ def test_a_disk_without_room_loses_nothing_that_was_taken(tmp_path: Path) -> Non
     spool.append({"n": "after"})
     assert _said(spool)[-1] == "after"
     spool.close()
+
+
+def _three(root: Path) -> tuple[Path, bytes, list[int]]:
+    """A closed spool of a start and three numbers, its content, and where its frames begin."""
+    spool = Spool.new(root)
+    spool.append({"kind": "start", "n": "start"})
+    for number in range(3):
+        spool.append({"kind": "metrics", "n": number})
+    spool.close()
+    content = (spool.folder / "entries").read_bytes()
+    return spool.folder, content, [each.offset for each in read_frames(content).frames]
+
+
+def test_a_flipped_bit_costs_one_entry_and_the_file_is_set_aside(tmp_path: Path) -> None:
+    folder, content, starts = _three(tmp_path)
+    for position in range(starts[1], len(content)):
+        altered = bytearray(content)
+        altered[position] ^= 0x40
+        (folder / "entries").write_bytes(altered)
+        spool = Spool(folder)
+        hit = sum(position >= start for start in starts) - 2
+        assert _said(spool) == ["start", *(number for number in range(3) if number != hit)]
+        assert spool.damaged is not None
+        assert spool.damaged.read_bytes() == altered
+        spool.append({"n": "after"})
+        assert _said(spool)[-1] == "after"
+        spool.close()
+
+
+def test_zeros_that_a_power_cut_leaves_are_a_torn_end(tmp_path: Path) -> None:
+    folder, content, starts = _three(tmp_path)
+    for tail in (bytes(8), bytes(100), content[starts[3] : starts[3] + 12] + bytes(len(content) - starts[3] - 12)):
+        (folder / "entries").write_bytes(content[: starts[3]] + tail)
+        spool = Spool(folder)
+        assert (_said(spool), spool.damaged) == (["start", 0, 1], None)
+        spool.close()
+
+
+@pytest.mark.parametrize(
+    "shipped", [b"", b"\0\0\0", b"[]", b'{"offset": "x", "run": null}', b'{"offset": 999999, "run": "r"}',
+                b'{"offset": 11, "run": "r"}'],
+)  # fmt: skip
+def test_an_offset_that_cannot_be_means_that_nothing_was_sent(shipped: bytes, tmp_path: Path) -> None:
+    folder, _, _ = _three(tmp_path)
+    (folder / "shipped").write_bytes(shipped)
+    (spool,) = waiting_spools(tmp_path)
+    assert (_said(spool), spool.damaged) == (["start", 0, 1, 2], None)
+    spool.close()
+
+
+def test_one_of_a_newer_format_keeps_nobody_waiting(tmp_path: Path) -> None:
+    newer, _, _ = _three(tmp_path)
+    other, _, _ = _three(tmp_path)
+    (newer / "entries").write_bytes(b"TMRUNS\x00\x02 from the future")
+    heard: list[StorageError] = []
+    (found,) = waiting_spools(tmp_path, heard.append)
+    found.close()
+    assert (found.local, [newer.name in each.headline for each in heard]) == (other.name, [True])
+
+
+_LOOPS = """
+import sys
+from pathlib import Path
+from tidemill.backends.trackers._spool import waiting_spools
+print("ready", flush=True)
+while True:
+    for spool in waiting_spools(Path(sys.argv[1])):
+        spool.close(remove=True)
+"""
+
+
+def test_a_spool_that_begins_is_not_taken_by_who_looks_for_dead_ones(tmp_path: Path) -> None:
+    looking = subprocess.Popen([sys.executable, "-c", _LOOPS, str(tmp_path)], stdout=subprocess.PIPE)
+    assert looking.stdout is not None
+    try:
+        looking.stdout.readline()
+        for number in range(300):
+            spool = Spool.new(tmp_path)
+            spool.append({"n": number})
+            assert _said(spool) == [number]
+            spool.close(remove=True)
+    finally:
+        looking.kill()
+        looking.wait()
+        looking.stdout.close()
