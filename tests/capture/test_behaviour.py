@@ -172,9 +172,12 @@ def test_on_a_terminal_the_script_sees_a_terminal(folder: Folder) -> None:
 
 
 def test_control_c_interrupts_the_script_and_nothing_else(folder: Folder) -> None:
-    folder.write("a.py", "import time\nn = 0\nprint('ready', flush=True)\n"
-                         "try: time.sleep(30)\nexcept KeyboardInterrupt: n += 1\n"
-                         "time.sleep(0.3)\nprint('caught', n)\nraise SystemExit(5)")  # fmt: skip
+    folder.write(
+        "a.py",
+        "import time\nn = 0\ntry:\n    print('ready', flush=True)\n    time.sleep(30)\n"
+        "except KeyboardInterrupt: n += 1\n"
+        "time.sleep(0.3)\nprint('caught', n)\nraise SystemExit(5)",
+    )
     seen, code = on_terminal(folder, *TIDEMILL, "run", "--", sys.executable, "a.py", keys=b"\x03", after=b"ready")
     assert b"caught 1" in seen
     assert code == 5

@@ -87,16 +87,8 @@ if __name__ == '__main__':
 
 
 def test_all_children_are_seen(folder: Folder) -> None:
-    names = [
-        "fork.txt",
-        "spawn.txt",
-        "forkserver.txt",
-        "cat.txt",
-        "isolated.txt",
-        "shell.txt",
-        "sub/moved.txt",
-        "sub/exec.txt",
-    ]
+    names = ["fork.txt", "spawn.txt", "forkserver.txt", "cat.txt", "isolated.txt", "shell.txt"]
+    names += ["sub/moved.txt", "sub/exec.txt"]
     for name in names:
         folder.write(name, name)
     folder.write("a.py", CHILDREN)
@@ -110,7 +102,8 @@ def test_all_children_are_seen(folder: Folder) -> None:
 def test_a_daemon_is_seen_until_the_script_ends(folder: Folder) -> None:
     folder.write("in.txt", "x")
     folder.write("a.py", "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n"
-                         "        os.closerange(0, 256)\n        open('in.txt').read()\n        os._exit(0)\n    os._exit(0)\n"
+                         "        os.closerange(0, 256)\n        open('in.txt').read()\n        os._exit(0)\n"
+                         "    os._exit(0)\n"
                          "os.wait(); time.sleep(0.3)")  # fmt: skip
     assert folder.python("a.py").returncode == 0
     assert folder.names("reads") == {"in.txt"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
 import pytest
 
@@ -148,7 +149,7 @@ trainer.fit(Model(0.05), data, data)
 def test_a_notebook(folder: Folder) -> None:
     folder.write("in.txt", "from the file")
     texts = ("print(open('in.txt').read())", "open('out.txt', 'w').write('1')")
-    cells = [
+    cells: list[dict[str, Any]] = [
         {"cell_type": "code", "source": text, "metadata": {}, "outputs": [], "execution_count": None, "id": str(number)}
         for number, text in enumerate(texts)
     ]

@@ -1,0 +1,166 @@
+"""What tracking adds to a job: the same jobs bare, under `tidemill run` with all lineage, and under MLflow's autolog.
+
+.venv/bin/python benchmarks/tracking.py [--long] [--quick] [--rounds N] [--only JOB] [--json FILE]
+
+The jobs (benchmarks/jobs: scikit-learn, Lightning, Hugging Face) run in turn: bare, tidemill, mlflow, bare, … each in
+a process of its own in one folder whose databases exist; medians of the differences to the bare run of the same round.
+The short form takes seconds a job, `--long` about three minutes. MLflow logs no models here (it takes half a minute to
+find out their requirements). Bars: at most 1 s of wall time added to a short job, at most 0.5 % to a long one, no line
+added to the job.
+
+Wall times of a busy machine are noise of several percent, so two more figures are given: `outside` is the wall time
+that tidemill takes before the script starts and after it ended (its whole time less the script's own, as it clocked
+it), and `cpu` is the processor time of the whole process tree that is added. Both hardly depend on who else is at work;
+`bound` is outside plus added cpu spread over the cores: what it costs a job that leaves no core idle.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+JOBS = {"sklearn": (2, 800), "lightning": (2, 140), "huggingface": (4, 500)}  # size of the short and of the long form
+MLFLOW_LINES = 'import mlflow\nmlflow.set_tracking_uri("sqlite:///mlflow.db")\nmlflow.autolog(log_models=False)\n'
+SECONDS_SHORT, PERCENT_LONG = 1.0, 0.5
+HERE = Path(__file__).parent / "jobs"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one run: wall and processor seconds, and for tidemill the wall time outside of the script."""
+
+    wall: float
+    cpu: float
+    outside: float = 0.0
+
+
+@dataclass(frozen=True)
+class Row:
+    """Medians of one job. Seconds, except where a name says percent."""
+
+    job: str
+    bare: float
+    tidemill_added: float
+    tidemill_percent: float
+    outside: float
+    tidemill_cpu: float
+    bound: float
+    bound_percent: float
+    mlflow_added: float
+    mlflow_cpu: float
+
+
+def clock(command: list[str], folder: Path) -> Cost:
+    """Run once; the processor time is that of the command and all it waited for."""
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment()
+    )
+    assert process.stderr is not None
+    said = process.stderr.read()
+    _, status, used = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{said.decode(errors='replace')[-2000:]}")
+    return Cost(wall, used.ru_utime + used.ru_stime)
+
+
+def environment() -> dict[str, str]:
+    """The same threads for all; MLflow's autolog must not phone home."""
+    threads = {"OMP_NUM_THREADS": str(len(os.sched_getaffinity(0)))}
+    return {**threads, **os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONWARNINGS": "ignore"}
+
+
+def tidemill(job: list[str], folder: Path) -> Cost:
+    cost = clock([sys.executable, "-m", "tidemill", "run", "--", *job], folder)
+    show = [sys.executable, "-m", "tidemill", "run", "--show", "last", "--json"]
+    shown = json.loads(subprocess.run(show, cwd=folder, check=True, capture_output=True, env=environment()).stdout)
+    return Cost(cost.wall, cost.cpu, cost.wall - shown["captured"]["seconds"])
+
+
+def measure(job: str, size: int, rounds: int, folder: Path) -> Row:
+    script, with_lines = f"{job}_job.py", f"{job}_mlflow.py"
+    shutil.copy(HERE / script, folder)
+    text = (HERE / script).read_text()
+    head = text.index("import argparse")
+    (folder / with_lines).write_text(text[:head] + MLFLOW_LINES + text[head:])
+    bare = [sys.executable, script, "--size"]
+    mlflow = [sys.executable, with_lines, "--size"]
+    for first in (bare, mlflow):  # files in the page cache, databases made
+        clock([*first, "1"], folder)
+    tidemill([*bare, "1"], folder)
+    costs: list[tuple[Cost, Cost, Cost]] = []
+    for number in range(rounds):
+        costs.append(
+            (
+                clock([*bare, str(size)], folder),
+                tidemill([*bare, str(size)], folder),
+                clock([*mlflow, str(size)], folder),
+            )
+        )
+        print(
+            f"  {job} round {number + 1} of {rounds}: " + ", ".join(f"{each.wall:.2f}" for each in costs[-1]),
+            file=sys.stderr,
+        )
+    middle = statistics.median
+    wall = middle(one.wall for one, _, _ in costs)
+    added = middle(two.wall - one.wall for one, two, _ in costs)
+    cpu = middle(two.cpu - one.cpu for one, two, _ in costs)
+    outside = middle(two.outside for _, two, _ in costs)
+    bound = outside + max(0.0, cpu) / len(os.sched_getaffinity(0))
+    return Row(
+        job, wall, added, 100 * added / wall, outside, cpu, bound, 100 * bound / wall,
+        middle(three.wall - one.wall for one, _, three in costs),
+        middle(three.cpu - one.cpu for one, _, three in costs),
+    )  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--long", action="store_true", help="jobs of about three minutes")
+    parser.add_argument("--quick", action="store_true", help="two rounds of the short form")
+    parser.add_argument("--rounds", type=int, default=0)
+    parser.add_argument("--only", choices=sorted(JOBS))
+    parser.add_argument("--data", help="not needed: the jobs bring their data")
+    parser.add_argument("--json", type=Path)
+    given = parser.parse_args()
+    rounds = given.rounds or (2 if given.quick else 3 if given.long else 7)
+    print(f"{len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}, mlflow {version('mlflow')}, "
+          f"scikit-learn {version('scikit-learn')}, lightning {version('lightning')}, "
+          f"transformers {version('transformers')}; {'long' if given.long else 'short'} form, {rounds} rounds")  # fmt: skip
+    rows = []
+    for job, sizes in JOBS.items():
+        if given.only in (None, job):
+            with tempfile.TemporaryDirectory() as folder:
+                rows.append(measure(job, sizes[given.long], rounds, Path(folder)))
+    head = ("bare", "tidemill", "", "outside", "cpu", "bound", "", "| mlflow", "cpu")
+    print(f"\n{'':<12}" + "".join(f"{word:>10}" for word in head))
+    for row in rows:
+        figures = (
+            f"{row.bare:.2f}s", f"{row.tidemill_added:+.2f}s", f"{row.tidemill_percent:+.2f}%", f"{row.outside:.2f}s",
+            f"{row.tidemill_cpu:+.2f}s", f"{row.bound:.2f}s", f"{row.bound_percent:.2f}%",
+            f"| {row.mlflow_added:+.2f}s", f"{row.mlflow_cpu:+.2f}s",
+        )  # fmt: skip
+        print(f"{row.job:<12}" + "".join(f"{figure:>10}" for figure in figures))
+    print(f"lines added  tidemill 0, mlflow {MLFLOW_LINES.count(chr(10))}")
+    held = [row.tidemill_percent <= PERCENT_LONG if given.long else row.tidemill_added <= SECONDS_SHORT for row in rows]
+    bar = f"at most {PERCENT_LONG} %" if given.long else f"at most {SECONDS_SHORT} s"
+    print(f"bar: {bar} added by tidemill: {'held' if all(held) else 'NOT held'}")
+    if given.json:
+        given.json.write_text(json.dumps([asdict(row) for row in rows], indent=2))
+
+
+if __name__ == "__main__":
+    main()
