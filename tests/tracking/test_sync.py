@@ -12,10 +12,8 @@ from mlflow.tracking import MlflowClient
 from tidemill.backends.trackers._spool import Spool, spools
 from tidemill.backends.trackers._spooled import SpooledRuns
 from tidemill.backends.trackers._store import MlflowStore
-from tidemill.backends.trackers.mlflow import MlflowTracker
 from tidemill.cli.commands.sync import command
 from tidemill.errors import StateError, StorageError
-from tidemill.project.database import ensure_database
 from tidemill.project.layout import Layout
 from tidemill.project.runs import sync
 from tidemill.project.scaffold import init
@@ -85,17 +83,18 @@ def test_a_server_that_refuses_connections_is_away_and_the_disk_is_not_blamed(
         list(sync(layout))
 
 
-def test_a_refused_artefact_is_kept_here(layout: Layout, tmp_path: Path) -> None:
-    (tmp_path / "note.txt").write_text("the only copy")
-    tracker = MlflowTracker(
-        ensure_database(layout), experiment="refusing", artifacts=layout.artifacts, spool=tmp_path / "spool"
-    )
-    run = tracker.start("one", {}, {})
-    tracker.keep(run, tmp_path / "note.txt", "../elsewhere")
-    tracker.finish(run, "finished")
-    (line,) = (tmp_path / "spool" / "refused.jsonl").read_text().splitlines()
+def test_a_refused_artefact_is_kept_here(layout: Layout, server: MlflowServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
+    (layout.root / "note.txt").write_text("the only copy")
+    spool = Spool.new(layout.spool)
+    spool.append({"kind": "adopt", "id": "0" * 32, "address": server.uri})  # a run that somebody has deleted for good
+    file = spool.take(layout.root / "note.txt")
+    spool.append({"kind": "keep", "file": file, "folder": "notes", "dir": False}, durable=True)
+    spool.close()
+    assert list(sync(layout)) == [(spool.local, 2)]
+    (line,) = (layout.spool / "refused.jsonl").read_text().splitlines()
     assert (Path(json.loads(line)["entry"]["kept"]) / "note.txt").read_text() == "the only copy"
-    assert not spools(tmp_path / "spool")
+    assert not spools(layout.spool)
 
 
 def test_a_slow_upload_is_no_absence(server: MlflowServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
