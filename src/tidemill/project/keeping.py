@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from tidemill.domain.digest import Digest
 from tidemill.domain.record import to_plain
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 RECORD = "run.json"
 _CODE = (".py", ".pyx", ".ipynb", ".sh", ".toml", ".cfg", ".ini", ".yaml", ".yml", ".r", ".jl", ".c", ".cpp", ".h")
+_PATIENCE = 60.0  # seconds after the script's end that the tracker has to be ready
 _PARSED = 2 << 20  # bytes of output that are searched for figures
 
 
@@ -49,7 +50,9 @@ class Beside:
 
     def join(self) -> None:
         """The run is there now, or why it is not is in `notes`."""
-        self._thread.join()
+        self._thread.join(_PATIENCE)
+        if self._thread.is_alive():
+            self.notes.append(f"no run: the tracker was not ready {_PATIENCE:.0f} s after the end")
 
     def add(self, metrics: list[Row], params: Mapping[str, object], tags: Mapping[str, str]) -> None:
         """Held back until the run is there."""
@@ -117,6 +120,18 @@ class Beside:
     def _close(
         self, book: Runbook, captured: Captured, folder: Path, outputs: Sequence[streams.Stream], ended: Ended
     ) -> None:
+        """The end is told whatever becomes of the files and of the figures in the output."""
+        with contextlib.ExitStack() as last:
+            last.callback(book.finish, self.run, _status(ended))
+            last.callback(book.add, self.run, metrics=_used(ended), params={}, tags=_ending(ended))
+            output = self._keep(book, captured, folder, outputs)
+            at = int(time.time() * 1000)
+            figures = [(f"printed/{name}", value, at, step) for name, value, step in _printed(output)]
+            if figures:
+                book.add(self.run, metrics=figures, params={}, tags={})
+
+    def _keep(self, book: Runbook, captured: Captured, folder: Path, outputs: Sequence[streams.Stream]) -> Path:
+        """The record and the output as artefacts; the folder of the output."""
         lineage, output = folder / "lineage", folder / "output"
         for each in (lineage, output):
             each.mkdir()
@@ -132,17 +147,23 @@ class Beside:
             os.rename(listed, lineage / listed.name)
         book.keep(self.run, lineage, "lineage")
         book.keep(self.run, output, "output")
-        at = int(time.time() * 1000)
-        figures = [(f"printed/{name}", value, at, step) for name, value, step in _printed(output)]
-        figures += [(name, value, at, 0) for name, value in (
-            ("seconds", ended.seconds), ("cpu_seconds", ended.cpu), ("peak_memory_megabytes", ended.memory_mb),
-        )]  # fmt: skip
-        tags = {"tidemill.exit_code": str(ended.code)} | (
-            {"tidemill.signal": signal.Signals(ended.signal).name} if ended.signal else {}
-        )
-        book.add(self.run, metrics=figures, params={}, tags=tags)
-        by_hand = ended.signal in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL) or ended.code in (130, 143)
-        book.finish(self.run, "finished" if ended.code == 0 else "killed" if by_hand else "failed")
+        return output
+
+
+def _status(ended: Ended) -> Literal["finished", "failed", "killed"]:
+    by_hand = ended.signal in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL) or ended.code in (130, 143)
+    return "finished" if ended.code == 0 else "killed" if by_hand else "failed"
+
+
+def _used(ended: Ended) -> list[Row]:
+    at = int(time.time() * 1000)
+    used = {"seconds": ended.seconds, "cpu_seconds": ended.cpu, "peak_memory_megabytes": ended.memory_mb}
+    return [(name, value, at, 0) for name, value in used.items()]
+
+
+def _ending(ended: Ended) -> dict[str, str]:
+    died = {"tidemill.signal": signal.Signals(ended.signal).name} if ended.signal else {}
+    return {"tidemill.exit_code": str(ended.code), **died}
 
 
 def _printed(output: Path) -> list[tuple[str, float, int]]:

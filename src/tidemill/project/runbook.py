@@ -9,13 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from tidemill.project.layout import Layout
 
 if TYPE_CHECKING:
-    from mlflow.tracking import MlflowClient
-
     from tidemill.backends.trackers.mlflow import MlflowTracker
 
 Row = tuple[str, float, int, int]
 """A metric's name, value, time in ms, and step."""
-_BATCH = 100
 
 
 class Runbook(Protocol):
@@ -43,35 +40,25 @@ def open_runbook(layout: Layout, experiment: str) -> Runbook:
 
 
 def _by_client(layout: Layout, experiment: str) -> Runbook:
-    from mlflow.tracking import MlflowClient
-
     from tidemill.backends.trackers.mlflow import MlflowTracker
     from tidemill.project.database import ensure_database, foreign_uri, is_local
 
     uri = foreign_uri() or ensure_database(layout)
     served = uri.startswith(("http://", "https://"))  # then the server says where artefacts go
-    tracker = MlflowTracker(
+    return _ByClient(MlflowTracker(
         uri, experiment=experiment, artifacts=None if served else layout.artifacts,
         spool=None if is_local(uri) else layout.spool,
-    )  # fmt: skip
-    return _ByClient(tracker, MlflowClient(tracking_uri=uri))
+    ))  # fmt: skip
 
 
 class _ByClient:
-    """`MlflowTracker`, and what it has no verb for through the client."""
+    """`MlflowTracker`, which writes to a server that may be away by its spool: no verb waits for it."""
 
-    def __init__(self, tracker: MlflowTracker, client: MlflowClient) -> None:
-        self._tracker, self._client = tracker, client
+    def __init__(self, tracker: MlflowTracker) -> None:
+        self._tracker = tracker
         self.start, self.keep, self.finish = tracker.start, tracker.keep, tracker.finish
 
     def add(self, run: str, *, metrics: Iterable[Row], params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
-        from mlflow.entities import Metric, Param, RunTag
+        from tidemill.backends.trackers._store import Value
 
-        rows = [Metric(key, value, at, step) for key, value, at, step in metrics]
-        for start in range(0, len(rows), _BATCH):
-            self._client.log_batch(run, metrics=rows[start : start + _BATCH])
-        values = [Param(key, str(value)[:6000]) for key, value in params.items()]
-        for start in range(0, len(values), _BATCH):
-            self._client.log_batch(run, params=values[start : start + _BATCH])
-        if tags:
-            self._client.log_batch(run, tags=[RunTag(key, value[:5000]) for key, value in tags.items()])
+        self._tracker.add(run, metrics=[Value(*row) for row in metrics], params=params, tags=tags)

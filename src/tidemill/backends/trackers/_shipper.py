@@ -80,6 +80,8 @@ class Delivery:
             self._store.metrics(run, [each for each in values if (each.name, each.step) not in held])
         elif said["kind"] == "params":
             self._store.params(run, said["values"])
+        elif said["kind"] == "tags":
+            self._store.tags(run, said["values"])
         elif said["kind"] == "keep":
             self._keep(run, self.spool.file(said["file"]), said["folder"])
         elif said["kind"] == "reopen":

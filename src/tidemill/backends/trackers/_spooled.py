@@ -58,6 +58,16 @@ class SpooledRuns:
     def log(self, run: str, values: list[Value]) -> None:
         self._of(run).spool.append({"kind": "metrics", "values": values})
 
+    def add(self, run: str, values: list[Value], params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+        """Metrics, parameters and tags that are known only later."""
+        spool = self._of(run).spool
+        if values:
+            spool.append({"kind": "metrics", "values": values})
+        if params:
+            spool.append({"kind": "params", "values": {key: str(value) for key, value in params.items()}})
+        if tags:
+            spool.append({"kind": "tags", "values": dict(tags)})
+
     def keep(self, run: str, path: Path, folder: str) -> None:
         spool = self._of(run).spool
         spool.append({"kind": "keep", "file": spool.take(path), "folder": folder, "dir": path.is_dir()}, durable=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -77,6 +77,13 @@ class MlflowTracker:
         """Written at once when the last writing is a second ago, and at the latest with `keep` or `finish`."""
         at = int(time.time() * 1000)
         self._runs.log(run, [Value(name, float(value), at, step) for name, value in metrics.items()])
+
+    def add(
+        self, run: str, *, metrics: Iterable[Value] = (), params: Mapping[str, Any] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:  # fmt: skip
+        """What is known only later; the metrics bring their own time."""
+        self._runs.add(run, list(metrics), params or {}, tags or {})
 
     def keep(self, run: str, path: Path, folder: str) -> None:
         """A file, or all files under a directory."""
@@ -159,6 +166,11 @@ class DirectRuns:
             self._pending.setdefault(run, []).extend(values)
             if time.monotonic() - self._written > _EVERY:
                 self._flush()
+
+    def add(self, run: str, values: list[Value], params: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+        self._store.metrics(run, values)
+        self._store.params(run, params)
+        self._store.tags(run, tags)
 
     def keep(self, run: str, path: Path, folder: str) -> None:
         self.settle(run)

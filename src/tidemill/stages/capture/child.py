@@ -20,6 +20,7 @@ _PASSED = {
     signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTSTP,
     signal.SIGCONT, signal.SIGWINCH, signal.SIGALRM,
 }  # fmt: skip
+_ASKING = {signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM}
 _FROM_KERNEL = 128  # si_code: the terminal sends to the whole group, so that the script has it already
 
 
@@ -52,16 +53,26 @@ class Child:
             os.waitpid(self.pid, 0)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED)
             raise InputError(f"{command[0]}: {os.strerror(int(number))}", "check the command after --")
-        threading.Thread(target=self._pass_signals, name="signals", daemon=True).start()
+        self._passing = threading.Thread(target=self._pass_signals, name="signals", daemon=True)
+        self._passing.start()
 
     def wait(self) -> Ended:
-        """Until the script itself is done; its children may go on."""
+        """Until the script itself is done; its children may go on. From then on signals are for this process."""
         _, status, used = os.wait4(self.pid, 0)
         seconds = time.monotonic() - self._started
         self.pid = 0
+        self._stop_passing()
         died_of = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
         code = 128 + died_of if died_of else os.WEXITSTATUS(status)
         return Ended(code, died_of, seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+
+    def _stop_passing(self) -> None:
+        """What came at the end was the script's; those that asked it for something mean nothing to this process."""
+        signal.pthread_kill(self._passing.ident or 0, signal.SIGWINCH)
+        self._passing.join()
+        while signal.sigtimedwait(_PASSED, 0):
+            pass
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED - _ASKING)
 
     def _pass_signals(self) -> None:
         while self.pid:

@@ -15,6 +15,7 @@ _FIGURE = re.compile(
 )
 _STEP = re.compile(r"\b(?:epoch|step|iter(?:ation)?|round)\b[\x27\x22]?\s*[:=#\[]?\s*(\d+)", re.IGNORECASE)
 _LONGEST_LINE, _MOST = 2000, 20_000
+_NO_STEP = 2**63  # databases count no further; such a number is a time or an id
 
 
 def figures(text: str) -> Iterator[tuple[str, float, int]]:
@@ -30,5 +31,6 @@ def figures(text: str) -> Iterator[tuple[str, float, int]]:
         for name, value, percent in _FIGURE.findall(line):
             key = re.sub(r"\W+", "_", name.lower())
             count[key] = count.get(key, -1) + 1
-            if count[key] < _MOST:
-                yield key, float(value) / (100 if percent else 1), int(step[1]) if step else count[key]
+            at = int(step[1]) if step else count[key]
+            if count[key] < _MOST and at < _NO_STEP:
+                yield key, float(value) / (100 if percent else 1), at

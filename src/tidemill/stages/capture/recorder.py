@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from tidemill.stages.capture.notes import Note, NoteLog
 from tidemill.stages.capture.table import FileTable
@@ -78,9 +78,9 @@ class Recorder:
         if not isinstance(line, dict):
             return
         at, step = line.get("at"), line.get("s", 0)
-        if isinstance(at, int) and isinstance(step, int) and isinstance(line.get("m"), dict):
+        if _fits(at) and _fits(step) and isinstance(line.get("m"), dict):
             for key, value in line["m"].items():
-                if isinstance(value, int | float):
+                if isinstance(value, float) or _fits(value):
                     self._metrics.append((_name(key), float(value), at, step))
         if isinstance(line.get("p"), dict):
             self._params |= {_name(key): value for key, value in line["p"].items() if key not in self._params}
@@ -105,6 +105,11 @@ class Recorder:
         while not self._done.is_set():
             if not self._table.digest_one():
                 self._done.wait(_EVERY)
+
+
+def _fits(number: object) -> TypeGuard[int]:
+    """Whether it is a whole number that a database takes."""
+    return isinstance(number, int) and abs(number) < 2**63
 
 
 def _name(key: object) -> str:
