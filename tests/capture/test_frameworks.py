@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import Any
 
@@ -143,6 +144,45 @@ trainer.fit(Model(0.05), data, data)
     for name in ("train_loss", "val_loss"):
         assert [each.step for each in client.get_metric_history(shown["run"], name)] == [2, 4, 6]
     assert any(path.endswith(".ckpt") for path in folder.names("writes"))
+
+
+PICKLED = """
+import pickle, lightning
+trainer = lightning.Trainer(logger=False, accelerator='cpu', enable_checkpointing=False, enable_progress_bar=False)
+assert any(type(each).__name__ == 'TidemillLooksOn' for each in trainer.callbacks)
+pickle.dump(trainer, open('trainer.pkl', 'wb'))
+"""
+
+
+@pytest.mark.slow
+def test_a_trainer_of_lightning_can_be_pickled_and_read_without_us(folder: Folder) -> None:
+    folder.write("train.py", PICKLED)
+    done = folder.python("train.py")
+    assert done.returncode == 0, done.stderr.decode()
+    read = folder.bare(sys.executable, "-c", "import pickle; pickle.load(open('trainer.pkl', 'rb'))")
+    assert read.returncode == 0, read.stderr.decode()
+
+
+def test_an_optimizer_without_one_rate_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    from tidemill.shim import hooks
+
+    counted = []
+
+    class Counted(torch.nn.Parameter):
+        def numel(self) -> int:
+            counted.append(1)
+            return 1
+
+    monkeypatch.setattr(hooks, "_optimizers", {})
+    monkeypatch.setattr(hooks, "_write", lambda *given: None)
+    monkeypatch.setattr(hooks, "_process", os.getpid())
+    optimizer = torch.optim.SGD([Counted(torch.zeros(1))], lr=0.1)
+    for rate in (None, None, torch.tensor([0.1, 0.2]), torch.tensor([0.1, 0.3])):
+        optimizer.param_groups[0]["lr"] = rate
+        hooks._stepped(optimizer, (), {})
+    assert len(counted) == 1
 
 
 @pytest.mark.slow

@@ -254,6 +254,9 @@ def _lightning_callback(group: Any) -> Any:
     Callback = sys.modules[package].Callback
 
     class TidemillLooksOn(Callback):  # type: ignore[misc,valid-type]  # as above
+        def __reduce__(self) -> Any:
+            return Callback, ()  # whoever unpickles a trainer, in a child or elsewhere, has no Tidemill
+
         @quiet
         def on_fit_start(self, trainer: Any, pl_module: Any) -> Any:
             if trainer.is_global_zero:
@@ -293,6 +296,9 @@ def on_transformers(module: Any) -> Any:
     base = module.TrainerCallback
 
     class TidemillLooksOn(base):  # type: ignore[misc,valid-type]  # as above
+        def __reduce__(self) -> Any:
+            return base, ()  # as above
+
         @quiet
         def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **more: Any) -> Any:
             if state.is_world_process_zero:
@@ -336,22 +342,23 @@ def on_torch(module: Any) -> Any:
         atexit.register(_steps_end)
 
 
+@quiet
 def _stepped(optimizer: Any, args: Any, kwargs: Any) -> Any:
     _steps[0] += 1
     key = id(optimizer)
-    known = _optimizers.get(key)
     rate = optimizer.param_groups[0].get("lr") if optimizer.param_groups else None
-    if known is None:
-        _optimizers[key] = rate
+    if key not in _optimizers:
+        _optimizers[key] = number(rate)
         _first_step(optimizer)
-    elif rate is not known and rate != known:
-        _optimizers[key] = rate
-        now = time.monotonic()
-        if now - _steps[1] >= _EVERY:
-            _steps[1] = now
-            value = number(rate)
-            if value is not None:
-                tell(m={"optimizer/lr": value}, s=_steps[0])
+        return
+    now = time.monotonic()
+    if now - _steps[1] < _EVERY or (isinstance(rate, float) and rate == _optimizers[key]):
+        return
+    _steps[1] = now
+    value = number(rate)  # of a tensor, which may be changed in place: to look at it makes a GPU wait
+    if value is not None and value != _optimizers[key]:
+        _optimizers[key] = value
+        tell(m={"optimizer/lr": value}, s=_steps[0])
 
 
 @quiet
