@@ -32,6 +32,24 @@ def call(project: Layout, *command: str, **env: str) -> subprocess.CompletedProc
     return done
 
 
+def test_dvc_sees_all_that_the_code_makes_of(project: Layout) -> None:
+    for name in ("src", "pretrained"):
+        (project.root / name).mkdir(exist_ok=True)
+    pipeline.write_dvc(project, SETTINGS)
+    stages = yaml.safe_load((project.root / "dvc.yaml").read_text())["stages"]
+    for name in ("train", "evaluate"):
+        assert {"src", "pretrained"} <= set(stages[name]["deps"])
+
+
+def test_a_dvc_pipeline_may_have_no_stages_yet(project: Layout) -> None:
+    own = project.root / "dvc.yaml"
+    own.write_text("plots: []\nstages:\n")
+    pipeline.write_dvc(project, SETTINGS)
+    content = yaml.safe_load(own.read_text())
+    assert set(content["stages"]) == {"data", "train", "evaluate", "export", "register"}
+    assert content["plots"] == []
+
+
 @pytest.mark.slow
 def test_dvc_repro_does_what_changed(project: Layout) -> None:
     own = project.root / "dvc.yaml"
@@ -60,16 +78,20 @@ def test_dvc_repro_does_what_changed(project: Layout) -> None:
 
 def test_a_file_that_is_no_dvc_pipeline_is_left_alone(project: Layout) -> None:
     own = project.root / "dvc.yaml"
-    for content in ("- a\n", "stages: [\n"):
+    for content in ("- a\n", "stages: [\n", "stages: [a]\n"):
         own.write_text(content)
         with pytest.raises(ConfigError):
             pipeline.write_dvc(project, SETTINGS)
         assert own.read_text() == content
 
 
+def _tasks(file: Path) -> dict[str, Any]:
+    tasks: dict[str, Any] = next(yaml.safe_load_all(file.read_text()))["root"]["dag"]["tasks"]
+    return tasks
+
+
 def _dag(file: Path) -> dict[str, set[str]]:
-    spec = next(yaml.safe_load_all(file.read_text()))
-    return {name: set(task.get("dependentTasks", ())) for name, task in spec["root"]["dag"]["tasks"].items()}
+    return {name: set(task.get("dependentTasks", ())) for name, task in _tasks(file).items()}
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # of kfp's own imports
@@ -91,6 +113,8 @@ def test_kubeflow_has_the_steps_in_order(project: Layout, tmp_path: Path) -> Non
     assert container["args"][:5] == [
         "--out", "{{$.outputs.artifacts['outcome'].path}}", "--given", "data", "{{$.inputs.artifacts['data'].path}}",
     ]  # fmt: skip
+    cached = {name: task["cachingOptions"].get("enableCache", False) for name, task in _tasks(out).items()}
+    assert cached == {"data": False, "train": True, "evaluate": True, "export": True, "register": True}
     inputs: dict[str, Any] = spec["root"]["inputDefinitions"]["parameters"]
     assert inputs["seed"] == {"defaultValue": 42.0, "isOptional": True, "parameterType": "NUMBER_INTEGER"}
     assert inputs["optimizer_lr"]["parameterType"] == "NUMBER_DOUBLE"

@@ -137,3 +137,9 @@ def test_a_killed_step_is_gone_on_with(project: Layout) -> None:
     client = MlflowClient(tracking_uri=ensure_database(project))
     (run,) = client.search_runs([each.experiment_id for each in client.search_experiments()])
     assert run.data.tags["tidemill.resumed"] == "1"
+
+
+def test_an_outcome_of_an_unknown_step_is_refused(project: Layout, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="no step 'dta'") as caught:
+        pipeline.do(project, config(project, SETTINGS), "train", given={"dta": tmp_path})
+    assert "data" in caught.value.remedy

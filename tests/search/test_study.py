@@ -181,6 +181,9 @@ def test_a_target_is_a_number_of_one_metric() -> None:
     assert target(SearchConfig(target="6.3"), one) == 6.3
     with pytest.raises(ConfigError, match="no number"):
         target(SearchConfig(target="low"), one)
+    for each in ("nan", "inf", "-inf"):
+        with pytest.raises(ConfigError, match="no value to reach"):
+            target(SearchConfig(target=each), one)
 
 
 def test_optuna_says_nothing(open_study: Open, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from mlflow.tracking import MlflowClient
 
-from tidemill.errors import ConfigError, TidemillError
+from tidemill.errors import ConfigError, InputError, TidemillError
 from tidemill.project.database import ensure_database
 from tidemill.project.layout import Layout
 from tidemill.project.searching.studies import show
@@ -127,7 +127,7 @@ def test_several_objectives_give_a_front(project: Layout) -> None:
     ("arguments", "said"),
     [
         (["model.params.trees=range(0,9)"], "must be at least 1 and at most"),
-        (["model.params.dept=range(2,9)"], "there is no setting"),
+        (["model.params.dept=range(2,9)"], "no setting"),
         (["model.params.depth=range(2,9)", "search.metric=test_accuracy"], "no metric of validation"),
         (["model.params.depth=range(2,9)", "search.sampler=magic"], "must be one of"),
         (["model.params.depth=range(2,9)", "search.target=high"], "is no number"),
@@ -138,6 +138,14 @@ def test_what_is_wrong_is_said_before_anything_begins(project: Layout, arguments
     with pytest.raises(ConfigError, match=said):
         tune(project, arguments)
     assert not project.database.exists()
+
+
+@pytest.mark.parametrize("name", ["../../../evil", "..", "a/b", "", "a b", "x" * 101])
+def test_a_study_has_a_plain_name(project: Layout, name: str) -> None:
+    before = sorted(project.root.parent.rglob("*"))
+    with pytest.raises(InputError, match="no name for a study"):
+        tune(project, SMALL, study=name)
+    assert sorted(project.root.parent.rglob("*")) == before
 
 
 @pytest.mark.slow

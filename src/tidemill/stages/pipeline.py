@@ -13,6 +13,8 @@ from tidemill.domain.record import from_plain, to_plain
 from tidemill.files import write_atomic
 
 RECEIPT = "receipt.json"
+CODE = ("src", "pretrained")
+"""The folders of a project that make what its code makes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,9 @@ class DvcForm:
         except YAMLError as error:
             raise ConfigError(f"{path} is no YAML: {str(error).splitlines()[0]}", "mend it, or move it away") from None
         content = content or {}
-        if not isinstance(content, dict) or not isinstance(content.setdefault("stages", {}), dict):
+        if isinstance(content, dict) and content.get("stages") is None:
+            content["stages"] = {}
+        if not isinstance(content, dict) or not isinstance(content["stages"], dict):
             raise ConfigError(f"{path} has no stages", "mend it, or move it away")
         for stage in stages:
             content["stages"][stage.name] = _stage(stage)

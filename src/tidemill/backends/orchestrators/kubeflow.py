@@ -103,6 +103,8 @@ def _graph(
         outcomes: dict[str, Any] = {}
         for stage in stages:
             task = made[stage.name](**{name: outcomes[name] for name in stage.needs}, **values)
+            if not stage.needs:  # what it reads lies outside, and may be new though its arguments are the same
+                task.set_caching_options(False)
             task.after(*(task_of[name] for name in stage.needs))
             task_of[stage.name] = task
             outcomes[stage.name] = task.outputs[OUTCOME]

@@ -12,7 +12,7 @@ from tidemill.ports import Stage
 from tidemill.project.configuration import config
 from tidemill.project.layout import Layout
 from tidemill.project.pipeline.running import Done, do
-from tidemill.stages.pipeline import STEPS, Step
+from tidemill.stages.pipeline import CODE, STEPS, Step
 
 if TYPE_CHECKING:
     from tidemill.config.schema import Config
@@ -40,7 +40,7 @@ def _deps(layout: Layout, settings: Config, step: Step) -> list[str]:
     if step.name == "data" and settings.data.version == "latest" and (layout.root / f"{working}.dvc").is_file():
         found.append(working)
     if step.made_by_code:
-        found += [name for name in ("src", *_LOCKS) if (layout.root / name).exists()]
+        found += [name for name in (*CODE, *_LOCKS) if (layout.root / name).exists()]
     return found
 
 

@@ -17,6 +17,7 @@ from tidemill.process import limit_threads
 from tidemill.project.configuration import config
 from tidemill.project.layout import Layout, read_marker
 from tidemill.stages.pipeline import (
+    CODE,
     STEPS,
     Receipt,
     Step,
@@ -133,7 +134,7 @@ def _made_by(layout: Layout) -> dict[str, str]:
     from tidemill.stages.snapshot import environment
 
     present = environment()
-    found = {f"{name}/": _tree(layout.root / name) for name in ("src", "pretrained")}
+    found = {f"{name}/": _tree(layout.root / name) for name in CODE}
     found |= {"python": present.python, "platform": present.platform}
     return found | {f"package {name}": version for name, version in present.packages.items()}
 
@@ -180,12 +181,14 @@ def do(
     """One step, unless it was done with the same inputs; its folder appears whole or not at all.
 
     Steps lie in `folder`, one folder each; `out` is another place for this one, `given` for those before it. Raises
-    StateError when one before it has not been done, and what the step raises.
+    NotFoundError for an unknown step, StateError when one before it has not been done, and what the step raises.
     """
     from tidemill.project.pipeline.steps import DO, Work
     from tidemill.project.training import Silent
 
     limit_threads()
+    for each in given or ():
+        known(each)
     step, folder = known(name), folder or folder_of(layout)
     final = (out or folder / name).absolute()
     places = {each: (given or {}).get(each, folder / each) for each in step.needs}

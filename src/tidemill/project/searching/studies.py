@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidemill.errors import NotFoundError
+from tidemill.errors import InputError, NotFoundError
 from tidemill.files import locked, write_atomic
 from tidemill.project.database import ensure_database
 from tidemill.project.layout import Layout
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _BEHIND_HTTP = ("http", "https", "databricks", "uc", "databricks-uc")
 PAGE, TABLE = "search.html", "trials.csv"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,15 @@ def _let_mlflow_migrate(uri: str) -> None:
     MlflowClient(tracking_uri=uri).search_experiments(max_results=1)
 
 
+def check_name(study: str) -> str:
+    """`study`, where it can be part of a file's name. Raises InputError."""
+    if _NAME.fullmatch(study) is None:
+        raise InputError(
+            f"{study[:60]!r} is no name for a study", "take letters, digits, '.', '-' and '_', 100 at most"
+        )
+    return study
+
+
 def folder(layout: Layout, study: str) -> Path:
     """Where the page and the table of a study are."""
     return layout.reports / f"search-{study}"
@@ -88,10 +99,12 @@ def write_page(layout: Layout, study: optuna.Study) -> Found:
 
 
 def show(layout: Layout, name: str) -> Found:
-    """The study `name` as it stands, its page made anew. Raises NotFoundError."""
+    """The study `name` as it stands, its page made anew. Raises NotFoundError and InputError."""
     from tidemill.stages.search.study import load
 
-    return write_page(layout, load(open_storage(layout), name))
+    study = load(open_storage(layout), name)
+    check_name(name)  # of a study that was made elsewhere
+    return write_page(layout, study)
 
 
 def names(layout: Layout) -> list[str]:

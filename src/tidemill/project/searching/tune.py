@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -13,7 +12,7 @@ from tidemill.files import locked, sweep_staging
 from tidemill.process import limit_threads
 from tidemill.project.layout import Layout
 from tidemill.project.searching.space import Space, read_space
-from tidemill.project.searching.studies import Found, found, open_storage, write_page
+from tidemill.project.searching.studies import Found, check_name, found, open_storage, write_page
 
 if TYPE_CHECKING:
     import optuna
@@ -68,11 +67,13 @@ def tune(
     `arguments` are settings as for `train`; those with several values are what is tried. `study` names the study; by
     default its name follows from what is searched, so that the same call goes on where the last one ended. `train`
     does the last training instead of `project.training.train`.
-    Raises ConfigError before any work starts, TidemillError when no trial is any good, BusyError when another process
-    of this host works on the study. Ctrl-C puts the trials in flight back.
+    Raises ConfigError and InputError before any work starts, TidemillError when no trial is any good, BusyError when
+    another process of this host works on the study. Ctrl-C puts the trials in flight back.
     """
     from tidemill.stages.search.plan import target
 
+    if study is not None:
+        check_name(study)
     asked = read_space(layout, arguments)
     settings = asked.config
     first = asked.space.check()
@@ -194,14 +195,14 @@ def _runs(layout: Layout, settings: Config, study: optuna.Study) -> Iterator[Tri
     """The study's run, new or opened again, with the trials' runs below it, and at the end its page and table."""
     from mlflow.tracking import MlflowClient
 
-    from tidemill.project.database import ensure_database
+    from tidemill.project.registry import tracking_uri
     from tidemill.project.runs import open_tracker
     from tidemill.project.searching.runs import TrialRuns, reopen
     from tidemill.stages.search.study import RUN
     from tidemill.stages.train import flat
 
     tracker = open_tracker(layout, settings)
-    client = MlflowClient(tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or ensure_database(layout))
+    client = MlflowClient(tracking_uri=tracking_uri(layout))
     tags = {"tidemill.model": settings.name, "tidemill.study": study.study_name}
     parent = str(study.user_attrs.get(RUN, ""))
     if not (parent and reopen(client, parent)):

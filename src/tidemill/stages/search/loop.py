@@ -77,7 +77,7 @@ class Search:
         self.training: dict[int, Training] = {}
 
     def run(self) -> str:
-        """Until the budget is spent: `trials`, `timeout`, `target`, or `grid` when it has no more rows.
+        """Until the budget is spent: `trials`, `timeout` or `target`.
 
         Raises TidemillError when no trial is any good. Ctrl-C, and the timeout, put what is in flight back.
         """
@@ -212,10 +212,10 @@ class Search:
             each.ended(ended)
 
     def _is_reached(self) -> bool:
-        best = self._trials.best()
-        if self._budget.target is None or best is None:
+        best, wanted = self._trials.best(), self._budget.target
+        if wanted is None or best is None:
             return False
-        return not self._objectives[0].better(self._budget.target, best.values[0])
+        return bool(best.values[0] == wanted) or self._objectives[0].better(best.values[0], wanted)
 
     def _check_fruit(self, *, done: bool) -> None:
         over = done and not self.training

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -88,6 +89,8 @@ def target(search: SearchConfig, sought: tuple[Objective, ...]) -> float | None:
         value = float(search.target)
     except ValueError:
         raise ConfigError(f"search.target={search.target!r} is no number", "give a value of the metric") from None
+    if not math.isfinite(value):
+        raise ConfigError(f"search.target={search.target} is no value to reach", "give a finite value of the metric")
     if len(sought) > 1:
         raise ConfigError("search.target needs one metric, and search.metric names several", "leave one of them out")
     return value
