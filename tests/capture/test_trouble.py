@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import signal
 import subprocess
+import sys
+import tempfile
 import time
+from pathlib import Path
+
+import pytest
 
 from tests.capture.conftest import TIDEMILL, Folder
 
@@ -55,3 +62,61 @@ def test_a_step_that_no_database_takes_is_left_out(folder: Folder) -> None:
     shown = folder.show()
     assert (shown["status"], shown["metrics"]["printed/acc"]) == ("FAILED", 0.5)
     assert "printed/loss" not in shown["metrics"]
+
+
+def test_a_folder_below_that_of_the_system_has_lineage(state: Path) -> None:
+    if os.getuid() != 0:
+        pytest.skip("needs to write below /var/lib")
+    place = Path(tempfile.mkdtemp(dir="/var/lib"))
+    try:
+        shutil.copytree(state, place / ".tidemill", ignore=shutil.ignore_patterns("artifacts", "staging"))
+        folder = Folder(place)
+        folder.write("in.csv", "1")
+        folder.write("a.py", "open('out.csv', 'w').write(open('in.csv').read())")
+        for options in ((), ("--no-preload",)):
+            assert folder.python("a.py", options=options).returncode == 0
+            assert (folder.names("reads"), folder.names("writes")) == ({"in.csv"}, {"out.csv"})
+            assert folder.names("sources") == {"a.py"}
+    finally:
+        shutil.rmtree(place)
+
+
+@pytest.mark.parametrize(
+    ("path", "root", "kind"),
+    [
+        ("/usr/src/app/in.csv", "/usr/src/app", "data"),
+        ("/usr/lib/x.csv", "/usr/src/app", "none"),
+        ("/usr/lib/x.csv", "/", "none"),
+        ("/home/me/in.csv", "/home/me", "data"),
+        ("/home/me/node_modules/app/in.csv", "/home/me/node_modules/app", "data"),
+        ("/home/me/app/.venv/lib/python3.11/x.csv", "/home/me/app", "none"),
+    ],
+)
+def test_what_is_data_depends_on_where_the_run_is(path: str, root: str, kind: str) -> None:
+    from tidemill.stages.capture.paths import kind_of
+
+    assert kind_of(path, root, f"{root}/.tidemill") == kind
+
+
+def test_a_slow_reader_of_the_output_loses_nothing(folder: Folder) -> None:
+    folder.write("a.py", "import os\nos.write(1, b'x' * 900_000)\nprint('last loss 0.25')")
+    with subprocess.Popen(
+        (*TIDEMILL, "run", "--", sys.executable, "a.py"), cwd=folder.path, env=folder.environment,
+        stdout=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        time.sleep(2.0)  # the script is done long before anybody reads
+        content = process.stdout.read()
+        assert process.wait(timeout=60) == 0
+    assert len(content) == 900_000 + len("last loss 0.25\n")
+    assert folder.kept("output/stdout.txt") == content
+    assert "goes on" not in str(folder.show()["captured"]["notes"])
+
+
+def test_an_empty_command_and_a_folder_that_is_gone_are_told(folder: Folder) -> None:
+    done = folder.run("")
+    assert done.returncode == 2
+    assert b"'': No such file or directory" in done.stderr
+    done = folder.bare("sh", "-c", f"mkdir gone && cd gone && rmdir ../gone && {' '.join(TIDEMILL)} run -- true")
+    assert done.returncode == 2
+    assert b"the folder that this was started in is gone" in done.stderr

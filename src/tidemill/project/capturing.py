@@ -20,6 +20,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tidemill.errors import InputError
 from tidemill.files import sweep_staging
 from tidemill.project.keeping import Beside
 from tidemill.project.layout import MARKER, Layout
@@ -65,7 +66,10 @@ def place(start: Path | None = None) -> tuple[Layout, bool]:
 
     The second value says that `.tidemill/` was made just now.
     """
-    here = (start or Path.cwd()).resolve()
+    try:
+        here = (start or Path.cwd()).resolve()
+    except FileNotFoundError:
+        raise InputError("the folder that this was started in is gone", "cd  into one that is there") from None
     above = (here, *here.parents)
     root = next((each for each in above if (each / MARKER).is_file()), None)
     root = root or next((each for each in above if (each / ".git").exists()), here)
@@ -94,7 +98,7 @@ def capture(asked: Asked) -> Outcome:
 
 def _capture(asked: Asked, folder: Path) -> Outcome:
     library = native.library(asked.layout.cache) if asked.preload else None
-    log = _open_log(folder, _program(asked.command)[0]) if library else None
+    log = _open_log(folder, _program(asked.command)[0], str(asked.root)) if library else None
     original = _environment()
     outputs = streams.open_streams()
     child = Child(_program(asked.command), _given(original, folder, library if log else None, asked.autolog), outputs)
@@ -144,9 +148,9 @@ def _python() -> str:
     return shutil.which("python") or shutil.which("python3") or sys.executable
 
 
-def _open_log(folder: Path, command: str) -> NoteLog | None:
+def _open_log(folder: Path, command: str, root: str) -> NoteLog | None:
     try:
-        return NoteLog(folder / "log", paths.skipped_prefixes(command))
+        return NoteLog(folder / "log", paths.skipped_prefixes(command, root))
     except (OSError, ValueError):
         return None  # a file system that cannot reserve space: a full disk would kill the script's processes
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 _OPENED, _WROTE, _RENAMED = 1, 2, 3
+_SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/")
+_skipped: tuple[str, ...] = _SYSTEM
 _folder = ""
 _write: Any = None
 _seen: set[object] = set()
@@ -26,8 +28,10 @@ _SEEN = 1 << 18
 def begin(folder: Any, write: Any) -> Any:
     import sys
 
-    global _folder, _write
+    global _folder, _write, _skipped
     _folder, _write = folder, write
+    root = folder.partition("/.tidemill/")[0]  # where the run's own files are, wherever that is
+    _skipped = tuple(each for each in _SYSTEM if not root.startswith(each))
     sys.addaudithook(_hook)
     atexit.register(flush)
     os.register_at_fork(before=flush)
@@ -52,7 +56,7 @@ def _open(path: Any, mode: Any, flags: Any) -> Any:
     writes = bool(flags & os.O_ACCMODE) if isinstance(flags, int) else False
     if isinstance(mode, str):
         writes = any(letter in mode for letter in "wax+")
-    if path.startswith(("/proc/", "/sys/", "/dev/", "/etc/", "/usr/")):
+    if path.startswith(_skipped):
         return
     try:
         found = os.stat(path)

@@ -52,7 +52,8 @@ class Child:
         if number:
             os.waitpid(self.pid, 0)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED)
-            raise InputError(f"{command[0]}: {os.strerror(int(number))}", "check the command after --")
+            program = command[0] or "''"
+            raise InputError(f"{program}: {os.strerror(int(number))}", "check the command after --")
         self._passing = threading.Thread(target=self._pass_signals, name="signals", daemon=True)
         self._passing.start()
 
@@ -98,8 +99,8 @@ def _become(command: Sequence[str], environment: Mapping[str, str], streams: Seq
             signal.signal(number, signal.SIG_DFL)  # Python ignores these
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED)
         os.execvpe(command[0], list(command), dict(environment))  # noqa: S606 - no shell is meant
-    except OSError as error:
-        os.write(tell, str(error.errno or errno.EIO).encode())
+    except (OSError, ValueError) as error:  # the empty word is a ValueError
+        os.write(tell, str(getattr(error, "errno", 0) or errno.ENOENT).encode())
     finally:
         os._exit(127)
 

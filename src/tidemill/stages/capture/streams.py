@@ -8,6 +8,7 @@ import fcntl
 import os
 import select
 import stat
+import sys
 import termios
 import threading
 import time
@@ -66,15 +67,15 @@ class Stream:
         poll.register(self.reader, select.POLLIN)
         poll.register(self._stop[0], select.POLLIN)
         keeping: int | None = None
-        until = 0.0
+        until, owed = 0.0, 0  # when to end, and what the script had written by its end and is not read yet
         try:
             keeping = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
             while True:
                 ready = dict(poll.poll(None if not until else 1000 * max(0.0, until - time.monotonic())))
                 if self._stop[0] in ready:
                     poll.unregister(self._stop[0])
-                    until = time.monotonic() + _LINGER
-                if until and time.monotonic() >= until:
+                    until, owed = time.monotonic() + _LINGER, self._unread()
+                if until and owed <= 0 and time.monotonic() >= until:
                     return  # somebody else still has the output
                 if self.reader not in ready:
                     continue
@@ -86,9 +87,17 @@ class Stream:
                 if not self._pass_on(chunk):
                     return
                 self._keep(keeping, chunk)
+                if owed > 0:
+                    owed, until = owed - len(chunk), time.monotonic() + _LINGER
         finally:
             if keeping is not None:
                 os.close(keeping)
+
+    def _unread(self) -> int:
+        """Bytes that lie in the pipe or terminal."""
+        with contextlib.suppress(OSError):
+            return int.from_bytes(fcntl.ioctl(self.reader, termios.FIONREAD, b"\0" * 4), sys.byteorder)
+        return 0
 
     def _read(self) -> bytes:
         try:
