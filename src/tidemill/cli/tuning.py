@@ -13,9 +13,8 @@ import click
 from tidemill.cli.progress import course, show
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rich.console import Group
+    from rich.live import Live
     from rich.table import Table
 
     from tidemill.project.searching.tune import Begun
@@ -24,26 +23,38 @@ if TYPE_CHECKING:
 _SHOWN = 6  # trials on the board
 
 
+class TuningDisplay:
+    """Makes the watcher of a search that begins, and on a terminal draws it."""
+
+    def __init__(self) -> None:
+        self._live: Live | None = None
+
+    def begin(self, begun: Begun) -> Watcher:
+        """The watcher of this search, drawn from now on."""
+        if not sys.stderr.isatty():
+            return TrialLog(begun)
+        from rich.console import Console
+        from rich.live import Live
+
+        board = TrialBoard(begun)
+        self._live = Live(console=Console(stderr=True), refresh_per_second=4, get_renderable=board.render)
+        self._live.start()
+        return board
+
+    def end(self) -> None:
+        """Draw it a last time, and leave the terminal to what comes after; of no effect when it is called again."""
+        if self._live is not None:
+            self._live.stop()
+
+
 @contextmanager
-def tuning_display() -> Iterator[Callable[[Begun], Watcher]]:
-    """What makes a watcher of a search that begins; on a terminal it is drawn until the block ends."""
-    if not sys.stderr.isatty():
-        yield TrialLog
-        return
-    from rich.console import Console
-    from rich.live import Live
-
-    live = Live(
-        console=Console(stderr=True), refresh_per_second=4, get_renderable=lambda: board[0].render() if board else ""
-    )
-    board: list[TrialBoard] = []
-
-    def begin(begun: Begun) -> Watcher:
-        board.append(TrialBoard(begun))
-        return board[0]
-
-    with live:
-        yield begin
+def tuning_display() -> Iterator[TuningDisplay]:
+    """The display of a search, ended with the block."""
+    display = TuningDisplay()
+    try:
+        yield display
+    finally:
+        display.end()
 
 
 def told(values: Mapping[str, Any]) -> str:

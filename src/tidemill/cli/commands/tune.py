@@ -13,9 +13,12 @@ from tidemill.cli.options import json_option, print_json
 from tidemill.cli.tables import print_table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tidemill.project.layout import Layout
     from tidemill.project.searching.studies import Found
     from tidemill.project.searching.tune import Tuned
+    from tidemill.project.training import Trained
 
 _LISTED = 10
 
@@ -62,10 +65,12 @@ def _search(layout: Layout, arguments: list[str], study: str | None) -> Tuned:
     from tidemill.project.searching.tune import tune
 
     with tuning_display() as display:
-        tuned = tune(
-            layout, arguments, study=study, watch=display,
-            train=lambda overrides, parent: train_shown(layout, list(overrides), None, parent=parent),
-        )  # fmt: skip
+
+        def train(overrides: Sequence[str], parent: str) -> Trained:
+            display.end()  # a training draws itself
+            return train_shown(layout, list(overrides), None, parent=parent)
+
+        tuned = tune(layout, arguments, study=study, watch=display.begin, train=train)
     if tuned.unwritten:
         click.secho(f"MLflow did not take {len(tuned.unwritten)} things: {tuned.unwritten[0]}", fg="yellow", err=True)
     return tuned
