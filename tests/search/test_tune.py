@@ -12,6 +12,7 @@ from mlflow.tracking import MlflowClient
 
 from tidemill.errors import ConfigError, InputError, TidemillError
 from tidemill.project.database import ensure_database
+from tidemill.project.grids import rows
 from tidemill.project.layout import Layout
 from tidemill.project.searching.studies import show
 from tidemill.project.searching.tune import tune
@@ -157,3 +158,22 @@ def test_a_ready_space_is_taken_where_none_is_given(project: Layout, tidemill: R
     name = tidemill("tune", "--list").stdout.strip()
     assert f"study     {name}: 1 complete" in tidemill("tune", "--show", name).stdout
     assert tidemill("tune", "--show", "nothing").returncode == 2
+
+
+def test_a_setting_without_a_default_may_be_what_is_tried(project: Layout) -> None:
+    swept = ["model=sklearn", "model.params.estimator=GaussianNB,DecisionTreeClassifier"]
+    tuned = tune(project, [*swept, "search.sampler=grid", "search.register=false"])
+    assert {each.state for each in tuned.found.trials} == {"complete"}
+    fixed = ["model=sklearn", "model.params.estimator=GaussianNB", "search.trials=1", "search.register=false"]
+    other = tune(project, [*fixed, "model.params.numbers=plain,bins"])
+    same = tune(project, [*fixed, "model.params.numbers=plain,bins"])
+    another = tune(project, [*fixed, "model.params.estimator=BernoulliNB", "model.params.numbers=plain,bins"])
+    assert other.found.study == same.found.study != another.found.study
+
+
+def test_a_grid_may_give_a_setting_that_has_no_default(project: Layout) -> None:
+    found = rows(project, ["model=sklearn", "model.params.estimator=GaussianNB,SVC"])
+    assert [row.swept["model.params.estimator"] for row in found] == ["GaussianNB", "SVC"]
+    with pytest.raises(ConfigError, match="no setting depth in model=linear") as raised:
+        rows(project, ["model=linear,xgboost", "model.params.depth=2"])
+    assert "depth belongs to model=xgboost" in raised.value.remedy

@@ -94,9 +94,7 @@ def _record(cls: type[T], plain: Any, where: str, origin: Origin) -> T:
     fields = {each.name: each for each in dataclasses.fields(typing.cast(Any, cls))}
     for key in plain:
         if key not in fields:
-            path = f"{where}.{key}" if where else str(key)
-            among = [f"model.params.{name}" for name in fields] if where == "model.params" else None
-            raise ConfigError(f"{origin(path)}: there is no setting {path}", nearest_setting(path, among=among))
+            raise _unknown(f"{where}.{key}" if where else str(key), cls, origin)
     values = {}
     for name, each in fields.items():
         path = f"{where}.{name}" if where else name
@@ -105,6 +103,24 @@ def _record(cls: type[T], plain: Any, where: str, origin: Origin) -> T:
         elif each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING:
             raise ConfigError(f"the setting {path} is missing", f"give it on the command line:  {path}=…")
     return cls(**values)
+
+
+def _unknown(path: str, cls: type, origin: Origin) -> ConfigError:
+    """The settings of a model are its own: the error names the model, and those that have the setting."""
+    model = next((name for name, each in ARCHITECTURES.items() if each.params is cls), None)
+    if model is None:
+        return ConfigError(f"{origin(path)}: there is no setting {path}", nearest_setting(path))
+    last, own = path.rpartition(".")[2], _names(cls)
+    others = [f"model={name}" for name, each in ARCHITECTURES.items() if last in _names(each.params)]
+    said = f"{origin(path)}: there is no setting {last} in model={model}"
+    if difflib.get_close_matches(last, own):
+        return ConfigError(said, nearest_setting(path, among=[f"model.params.{name}" for name in own]))
+    known = f"settings of {model}: {', '.join(own)}"
+    return ConfigError(said, f"{known}; {last} belongs to {' and '.join(others)}" if others else known)
+
+
+def _names(cls: type) -> list[str]:
+    return [each.name for each in dataclasses.fields(cls)]
 
 
 def _value(hint: Any, plain: Any, path: str, origin: Origin, limits: Mapping[str, Any]) -> Any:

@@ -79,12 +79,25 @@ def expand(
     `interval()` stands for `number` values spread over it, its ends among them. Raises ConfigError for a list that
     holds nothing. With `task`, globs leave out the models for other tasks.
     """
-    rows: dict[str, list[str]] = {}
-    for override in parsed([*params, *arguments]):
+    axes = _axes([*params, *arguments], conf, task, number)
+    return [list(row) for row in itertools.product(*axes)]
+
+
+def first(
+    arguments: Sequence[str], *, conf: Path | None = None, params: Sequence[str] = (), task: Task | None = None
+) -> list[str]:  # fmt: skip
+    """The first row of that grid, which stands for all where a setting that is swept has no other value."""
+    return [axis[0] for axis in _axes([*params, *arguments], conf, task, 2)]
+
+
+def _axes(arguments: Sequence[str], conf: Path | None, task: Task | None, number: int) -> list[list[str]]:
+    """The plain overrides that each argument stands for; of two arguments for the same setting the last counts."""
+    axes: dict[str, list[str]] = {}
+    for override in parsed(arguments):
         key = override.get_key_element()
-        row = [key] if override.is_delete() else [f"{key}={value}" for value in _values(override, conf, task, number)]
-        rows[override.key_or_group] = row
-    return [list(row) for row in itertools.product(*rows.values())]
+        axis = [key] if override.is_delete() else [f"{key}={value}" for value in _values(override, conf, task, number)]
+        axes[override.key_or_group] = axis
+    return list(axes.values())
 
 
 def _values(override: Override, conf: Path | None, task: Task | None, number: int) -> list[str]:

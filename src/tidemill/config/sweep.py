@@ -23,6 +23,11 @@ def expand(
     return arguments.expand(overrides, conf=project_conf, params=params, task=task, number=number)
 
 
+def first(project_conf: Path | None, overrides: Sequence[str], *, task: Task | None = None) -> list[str]:
+    """The first row of that grid."""
+    return arguments.first(overrides, conf=project_conf, params=sweep_params(project_conf, overrides), task=task)
+
+
 def sweep_params(project_conf: Path | None, overrides: Sequence[str]) -> list[str]:
     """`hydra.sweeper.params` of config.yaml and of the experiment that is chosen, which wins, as overrides."""
     if project_conf is None:

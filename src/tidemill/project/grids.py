@@ -44,12 +44,11 @@ def rows(layout: Layout, overrides: Sequence[str]) -> list[Row]:
     Lists, `range()`, `choice()`, `glob()`, whole groups, and `hydra.sweeper.params` of the project's files. An
     `interval()` stands for `search.points` values spread over it.
     """
-    from tidemill.config.overrides import parsed
-    from tidemill.config.sweep import expand
+    from tidemill.config.sweep import expand, first
 
-    single = [str(each.input_line) for each in parsed(overrides) if not each.is_sweep_override()]
-    points = config(layout, single).search.points
-    found = expand(layout.conf, overrides, task=read_marker(layout).task, number=points)
+    task = read_marker(layout).task
+    points = config(layout, first(layout.conf, overrides, task=task)).search.points
+    found = expand(layout.conf, overrides, task=task, number=points)
     for row in found:
         config(layout, row)
     fixed = set.intersection(*(set(row) for row in found)) if len(found) > 1 else set()

@@ -70,7 +70,7 @@ def read_space(layout: Layout, arguments: Sequence[str]) -> Asked:
     Raises ConfigError when there is nothing to try.
     """
     from tidemill.config.groups import choices
-    from tidemill.config.overrides import dimension_of, parsed
+    from tidemill.config.overrides import dimension_of, first, parsed
     from tidemill.config.sweep import sweep_params
     from tidemill.project.configuration import config
 
@@ -81,8 +81,9 @@ def read_space(layout: Layout, arguments: Sequence[str]) -> Asked:
     pinned = {each.key_or_group for each in given}
     plain = [each for each in in_files if not each.is_sweep_override() and each.key_or_group not in pinned]
     fixed = [*(str(each.input_line) for each in plain), *fixed]
-    settings = config(layout, fixed)
     swept = [each for each in (*in_files, *given) if each.is_sweep_override()]
+    firsts = first([str(each.input_line) for each in swept], conf=layout.conf, task=marker.task)
+    settings = config(layout, [*fixed, *firsts])  # what is swept may have no value of its own
     if not swept and not settings.search.params:
         known = choices(layout.conf, "search")
         ready = next((name for name in (settings.model.kind, marker.task) if name in known), None)

@@ -136,13 +136,17 @@ def _opener(layout: Layout) -> Callable[[Config], PackedDataset]:
 
 def _plan(space: Space, settings: Config, first: Config, data: PackedDataset) -> Plan:
     """The search as its study knows it: what all trials share, but not what is swept."""
+    from tidemill.config.architectures import ARCHITECTURES
     from tidemill.config.check import checked
     from tidemill.config.compose import config_plain
     from tidemill.stages.search.plan import Plan, objectives
     from tidemill.stages.train import flat
 
-    bare = {"name": first.name, "task": first.task, "data": {"name": ""}, "model": {"kind": first.model.kind}}
+    needed = {each: first.model.params[each] for each in ARCHITECTURES[first.model.kind].required}
+    model = {"kind": first.model.kind, "params": needed}
+    bare = {"name": first.name, "task": first.task, "data": {"name": ""}, "model": model}
     usual = flat(config_plain(checked(bare, lambda path: path)))  # a setting that is new in Tidemill changes nothing
+    usual = {key: value for key, value in usual.items() if key.removeprefix("model.params.") not in needed}
     swept = tuple(space.dimensions)
     about = {key: value for key, value in flat(config_plain(first)).items()
              if key.split(".")[0] not in _ASIDE and value != usual.get(key)
