@@ -69,7 +69,7 @@ xgb.train({'max_depth': 2, 'nthread': 1}, train, 8, evals=[(valid, 'valid')], ve
 """)  # fmt: skip
     done = folder.python("train.py", options=("--register", "trees"))
     assert done.returncode == 0, done.stderr.decode()
-    assert b"registered trees/1" in done.stderr
+    assert b"registered m.ubj as trees/1" in done.stderr
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(f"sqlite:///{folder.path}/.tidemill/tidemill.db")

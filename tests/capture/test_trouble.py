@@ -120,3 +120,12 @@ def test_an_empty_command_and_a_folder_that_is_gone_are_told(folder: Folder) -> 
     done = folder.bare("sh", "-c", f"mkdir gone && cd gone && rmdir ../gone && {' '.join(TIDEMILL)} run -- true")
     assert done.returncode == 2
     assert b"the folder that this was started in is gone" in done.stderr
+
+
+def test_a_failed_run_is_shown_with_what_it_said_last(folder: Folder) -> None:
+    folder.write("a.py", "raise ValueError('no such column: price')")
+    folder.python("a.py", "--a-parameter-with-a-name-longer-than-others", "7")
+    shown = folder.bare(*TIDEMILL, "run", "--show", "last").stdout.decode()
+    assert ", 1 process\n" in shown
+    assert "  ValueError: no such column: price\n" in shown
+    assert "  a-parameter-with-a-name-longer-than-others 7\n" in shown

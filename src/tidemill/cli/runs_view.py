@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from tidemill.project import captured, capturing
 from tidemill.stages.capture.record import File
 
 _SHOWN = 12  # lines of each part; all are in --json
+_LAST_BYTES, _LAST_SHOWN = 8192, 300
 _MARKS = {"changed": "changed while the run went on", "gone": "gone before it was digested", "unreadable": "unreadable"}
 
 
@@ -28,10 +31,12 @@ def show(run: str, as_json: bool) -> None:
     about = found.captured
     click.secho(shlex.join(about.command), bold=True)
     ended = f"killed by signal {about.signal}" if about.signal else f"exit {about.code}"
-    click.echo(f"run {found.run}, {ended} after {about.seconds:.1f} s, {about.started} processes")
-    _part("parameters", [f"{name:<28} {value}" for name, value in found.params.items()])
+    click.echo(f"run {found.run}, {ended} after {about.seconds:.1f} s, {about.started} {_noun(about.started)}")
+    if about.code:
+        click.secho(f"  {_last_line(Path(found.artifacts))}", fg="red")
+    _part("parameters", _columns(found.params))
     figures = {name: value for name, value in found.metrics.items() if not name.startswith("system/")}
-    _part("figures", [f"{name:<28} {value:.6g}" for name, value in figures.items()])
+    _part("figures", _columns({name: f"{value:.6g}" for name, value in figures.items()}))
     _part("read", _lines(about.reads))
     _part("wrote", _lines(about.writes))
     _part("code", _lines(about.sources))
@@ -73,6 +78,27 @@ def _part(title: str, lines: Iterable[str]) -> None:
         click.echo(f"  {line}")
     if len(shown) > _SHOWN:
         click.secho(f"  … and {len(shown) - _SHOWN} more: --json", dim=True)
+
+
+def _noun(processes: int) -> str:
+    return "process" if processes == 1 else "processes"
+
+
+def _columns(values: Mapping[str, str]) -> list[str]:
+    """Names and values, one below the other however long the names are."""
+    width = max([28, *(len(name) for name in list(values)[:_SHOWN])])
+    return [f"{name:<{width}} {value}" for name, value in values.items()]
+
+
+def _last_line(artifacts: Path) -> str:
+    """The last thing that the script said, on its standard error where that was apart."""
+    for name in ("stderr.txt", "output.txt"):
+        with contextlib.suppress(OSError), (artifacts / "output" / name).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _LAST_BYTES))
+            lines = file.read().decode("utf-8", "replace").split("\n")
+            if said := [line.strip() for line in lines if line.strip()]:
+                return said[-1][:_LAST_SHOWN]
+    return "it said nothing on its standard error"
 
 
 def _lines(files: Iterable[File]) -> list[str]:

@@ -30,8 +30,8 @@ def check_wish(wish: str) -> tuple[str, str]:
     return name, path
 
 
-def register(layout: Layout, experiment: str, outcome: Outcome, wish: str) -> str:
-    """Register what the run wrote; `NAME/VERSION`. Raises StateError when it is not clear what the model is."""
+def register(layout: Layout, experiment: str, outcome: Outcome, wish: str) -> tuple[str, str]:
+    """Register what the run wrote; `NAME/VERSION`, and the path of the file that was taken. Raises StateError when it is not clear what the model is."""
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
@@ -57,7 +57,7 @@ def register(layout: Layout, experiment: str, outcome: Outcome, wish: str) -> st
         name, source=f"runs:/{outcome.run}/model/{place.name}", run_id=outcome.run,
         tags={"tidemill.kind": "file", "tidemill.path": model.path, "tidemill.digest": str(model.digest or "")},
     )  # fmt: skip
-    return f"{name}/{made.version}"
+    return f"{name}/{made.version}", model.path
 
 
 def _choose(outcome: Outcome, path: str) -> File:

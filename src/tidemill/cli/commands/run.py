@@ -65,8 +65,10 @@ def _run(
     elif sys.stderr.isatty():
         _summary(outcome)
     if register is not None and outcome.ended.code == 0 and not outcome.lost:
-        version = registering.register(layout, keeping.experiment_of(layout), outcome, register)
-        click.secho(f"registered {version} in MLflow: a file, which Tidemill does not serve", dim=True, err=True)
+        version, path = registering.register(layout, keeping.experiment_of(layout), outcome, register)
+        click.secho(
+            f"registered {path} as {version} in MLflow: a file, which Tidemill does not serve", dim=True, err=True
+        )
     if outcome.ended.signal is not None:
         from tidemill.stages.capture.child import die_of
 
