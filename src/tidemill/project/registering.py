@@ -31,7 +31,10 @@ def check_wish(wish: str) -> tuple[str, str]:
 
 
 def register(layout: Layout, experiment: str, outcome: Outcome, wish: str) -> tuple[str, str]:
-    """Register what the run wrote; `NAME/VERSION`, and the path of the file that was taken. Raises StateError when it is not clear what the model is."""
+    """Register what the run wrote; `NAME/VERSION`, and the path of the file that was taken.
+
+    Raises StateError when it is not clear what the model is.
+    """
     from mlflow.exceptions import MlflowException
     from mlflow.tracking import MlflowClient
 
