@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow.tracking import MlflowClient
 
+from tidemill.errors import NotFoundError
 from tidemill.project.again import Reproduced, reproduce
+from tidemill.project.again.recorded import client_of, find_run
 from tidemill.project.database import ensure_database
 from tidemill.project.layout import Layout
 from tidemill.stages.reproduce import Preparation
 from tidemill.stages.runfolder import is_alive
 
 from ..faults.kill import tidemill
-from .conftest import train
+from .conftest import NET, train
 
 
 def git(project: Path, *arguments: str) -> str:
@@ -180,6 +184,41 @@ def test_a_run_that_is_not_there_names_the_nearest(net: tuple[Path, str]) -> Non
     taken = tidemill("reproduce", run, "--dir", str(project), cwd=project)
     assert taken.code == 2
     assert "exists already" in taken.err
+
+
+def test_a_model_may_print_more_than_a_pipe_holds(make: Callable[[str], Path]) -> None:
+    project = make("image")
+    (project / "src").mkdir()
+    said = "        [print(f'a line of some length, number {i}') for i in range(int(os.environ.get('LOUD', 0)))]\n"
+    loud = NET.replace("        self.seen = 0\n", "        self.seen = 0\n" + said)
+    assert loud != NET
+    (project / "src" / "loud.py").write_text(loud)
+    run = train(project, "model=own", "model.params.path=loud.Net", "trainer.max_epochs=1", "trainer.batch_size=512")
+    command = [sys.executable, "-m", "tidemill", "reproduce", run]
+    env = {**os.environ, "LOUD": "4000"}
+    done = subprocess.run(
+        command, cwd=project, capture_output=True, text=True, timeout=120, env=env
+    )  # it once hung here
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_run_is_found_among_thousands(net: tuple[Path, str]) -> None:
+    project, run = net
+    layout = Layout(project)
+    with closing(sqlite3.connect(layout.database)) as connection, connection:
+        (experiment,) = connection.execute("SELECT experiment_id FROM runs WHERE run_uuid = ?", (run,)).fetchone()
+        made = ((f"zz{number:030}", experiment, 2**42 + number) for number in range(5001))
+        connection.executemany(
+            "INSERT INTO runs (run_uuid, experiment_id, status, lifecycle_stage, start_time, user_id)"
+            " VALUES (?, ?, 'FINISHED', 'active', ?, 'me')", made,
+        )  # fmt: skip
+    client = client_of(layout)
+    for text in (run, run[:8]):
+        assert find_run(layout, text, client).info.run_id == run
+    with pytest.raises(NotFoundError, match="begins the id of"):
+        find_run(layout, "zz000", client)
+    with pytest.raises(NotFoundError, match="there is no run"):
+        find_run(layout, "%%%%", client)
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 It gets {"spec", "cores"} as a line on standard input, which stays open as long as somebody wants to know. Its runs are
 in the fresh directory's own store. On its standard output there is one line of JSON at the end: the run's id, or the
-headline of what went wrong.
+headline of what went wrong. What the training prints goes to the standard error.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from tidemill.domain.run import RunSpec
@@ -49,6 +49,14 @@ def rerun(spec: RunSpec) -> str:
     return run.id
 
 
+def _own_output() -> TextIO:
+    """The standard output for the answer alone: a pipe that nobody reads yet, where what a model prints may not fit."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return answers
+
+
 def _end_with_parent() -> None:
     """Nobody waits for a training whose parent was killed."""
     sys.stdin.read()
@@ -57,6 +65,7 @@ def _end_with_parent() -> None:
 
 def main() -> int:
     """Run it; 0 when it came to its end."""
+    answers = _own_output()
     given = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if given["cores"] and hasattr(os, "sched_setaffinity"):
@@ -71,7 +80,8 @@ def main() -> int:
         answer = {"run": rerun(from_plain(RunSpec, given["spec"]))}
     except TidemillError as error:
         answer = {"failed": error.headline}
-    sys.__stdout__.write(json.dumps(answer) + "\n")  # type: ignore[union-attr]  # a process of ours has one
+    with answers:
+        answers.write(json.dumps(answer) + "\n")
     return 0 if "run" in answer else 1
 
 

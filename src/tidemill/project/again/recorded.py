@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from tidemill.domain.chain import Link
     from tidemill.domain.run import RunSpec
 
-_SHORTEST = 4  # digits of a run's id
+_ID = re.compile(r"[0-9a-zA-Z-]{4,64}")  # of a run, or its beginning
+_NEWEST = 5000  # runs that a wrong id is compared with
 
 
 @dataclass(frozen=True)
@@ -55,15 +57,22 @@ def find_run(layout: Layout, text: str, client: MlflowClient) -> MlflowRun:
     if "/" in text or "@" in text:
         text = resolve(layout, text).run
     experiments = [each.experiment_id for each in client.search_experiments()]
-    runs = client.search_runs(experiments, max_results=5000)
-    found = [run for run in runs if run.info.run_id.startswith(text)] if len(text) >= _SHORTEST else []
+    found = _beginning(text, client, experiments) if _ID.fullmatch(text) else []
     if len(found) == 1:
         return found[0]
     if found:
         shown = ", ".join(run.info.run_id for run in found[:4])
         raise NotFoundError(f"{text!r} begins the id of {len(found)} runs", f"give more of it: {shown}")
+    runs = client.search_runs(experiments, max_results=_NEWEST)
     ours = [run.info.run_id for run in runs if "tidemill.spec" in run.data.tags]
     raise NotFoundError(f"there is no run {text[:80]!r}", nearest(text, ours, kind="runs"))
+
+
+def _beginning(text: str, client: MlflowClient, experiments: list[str]) -> list[MlflowRun]:
+    """The runs whose id is `text` or begins with it, two at least where there are more."""
+    condition = f"attributes.run_id LIKE '{text}%'"
+    page = client.search_runs(experiments, condition, max_results=_NEWEST)
+    return [run for run in page if run.info.run_id.startswith(text)]
 
 
 def read_recorded(layout: Layout, text: str) -> Recorded:

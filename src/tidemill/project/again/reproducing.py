@@ -60,7 +60,7 @@ class Watcher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reproduced:
-    """`report` is the file with all of it; `metrics` how many figures were compared, `directory` what is left of it."""
+    """`report` is the file with all of it, `directory` where it was done again; '' when that is gone."""
 
     preparation: Preparation
     verdict: Verdict
@@ -275,7 +275,7 @@ def summary(verdict: Verdict) -> Sequence[str]:
     """The verdict in lines for a person."""
     if verdict.identical:
         if not verdict.links:
-            return (f"identical: {verdict.compared} metrics the model's files; the run is older than the chain",)
+            return (f"identical: {verdict.compared} metrics and the model's files; the run is older than the chain",)
         return (f"identical: {verdict.links} digests of weights, {verdict.compared} metrics, and the model's files",)
     lines = []
     if verdict.step is not None and verdict.cause == "data" and not verdict.links:
