@@ -28,7 +28,7 @@ def test_the_types_are_those_of_the_whole_file(
 ) -> None:
     file = tmp_path_factory.mktemp("types") / "t.csv"
     file.write_text("a,b\n" + "".join(f"{cell},{row}\n" for row, cell in enumerate(cells)))
-    whole = pacsv.read_csv(file, convert_options=pacsv.ConvertOptions(null_values=lines._MISSING))
+    whole = pacsv.read_csv(file, convert_options=pacsv.ConvertOptions(null_values=lines.MISSING))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(lines, "_BLOCK", block)
         schema, batches = lines.Lines.open(file, True, frozenset()).typed()

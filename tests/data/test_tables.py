@@ -164,7 +164,7 @@ BAD: dict[str, tuple[bytes, str]] = {
     "no bytes": (b"", "is empty"),
     "only a header": (b"size,target\n", "has no rows"),
     "blank lines": (b"\n\n\n", "cannot be read|without a name|no rows"),
-    "ragged": (GOOD.encode() + b"1,2\n", r"ragged: line 32 has 2 cells where 4"),
+    "ragged": (GOOD.encode() + b"1,2\n", r"ragged: row 31 has 2 cells where 4"),
     "NaN": (GOOD.encode() + b"NaN,1,red,yes\n", r"column 'size' holds NaN in row 31"),
     "infinity": (GOOD.encode() + b"inf,1,red,yes\n", r"column 'size' holds inf in row 31"),
     "text among numbers": (GOOD.encode() + b"tall,1,red,yes\n", r"'size' holds numbers, but row 31 holds 'tall'"),
@@ -280,7 +280,7 @@ def test_two_splits_that_are_the_same_file(tmp_path: Path) -> None:
 def test_texts_that_are_empty_or_no_text(tmp_path: Path) -> None:
     text_csv(tmp_path / "t.csv")
     (tmp_path / "t.csv").write_text((tmp_path / "t.csv").read_text() + '60,"  ",good\n')
-    with pytest.raises(DataError, match="is empty in row 61"):
+    with pytest.raises(DataError, match="has no value in row 61"):
         read(tmp_path / "t.csv", "text")
     with pytest.raises(DataError, match="holds int64"):
         read(text_csv(tmp_path / "u.csv"), "text", Reading(text="source"))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -125,3 +126,38 @@ def test_pictures_with_markup_and_control_characters_in_their_names(project: Pro
     assert "    " in done.stderr and "?[31mred.jpg" in done.stderr
     done = tidemill(layout.root, "data", "add", "../in", "--name", "things", "--on-problem", "leave-out")
     assert done.returncode == 0 and "− undecodable (left out)  2 of 74 pictures cannot be used" in done.stderr
+
+
+def test_what_the_report_says_is_not_said_again(project: Projects, tmp_path: Path) -> None:
+    layout = project("tabular")
+    lines = [f"{at}.5,{at % 4},{'ab'[at % 2]}" for at in range(60)]
+    lines[20], lines[30], lines[40] = "x,1,a", "1.5,y,a", "1.5,1,"
+    (tmp_path / "t.csv").write_text("size,count,target\n" + "\n".join(lines) + "\n")
+    done = tidemill(layout.root, "data", "add", "../t.csv", "--name", "t")
+    assert done.returncode == 2 and "error: nothing was added: the 2 problems above stop it" in done.stderr
+    assert done.stderr.count("2 cells in columns of numbers are no numbers") == 1
+    assert done.stderr.count("has no value in row 41") == 1
+    done = tidemill(layout.root, "data", "add", "../t.csv", "--name", "t", "--on-problem", "leave-out")
+    assert done.returncode == 0 and "added t-v1.0.0" in done.stdout
+
+
+def test_a_version_is_the_whole_set_and_says_what_changed(project: Projects, tmp_path: Path) -> None:
+    layout = project("tabular")
+    pq.write_table(trips(300), tmp_path / "one.parquet")
+    pq.write_table(trips(200), tmp_path / "two.parquet")
+    one = tidemill(layout.root, "data", "add", "../one.parquet", "--name", "rides", "--target", "fare")
+    assert one.stderr.endswith("next:  tidemill train data=rides\n") and "against" not in one.stderr
+    two = tidemill(layout.root, "data", "add", "../two.parquet", "--name", "rides", "--json")
+    assert json.loads(two.stdout)["change"] == {"tag": "rides-v1.0.0", "added": 200, "removed": 300}
+    pq.write_table(pa.concat_tables([trips(200), trips(50, seed=1)]), tmp_path / "three.parquet")
+    three = tidemill(layout.root, "data", "add", "../three.parquet", "--name", "rides")
+    assert "+50 -0 rows against rides-v1.1.0:  tidemill data diff rides-v1.1.0 rides-v1.2.0" in three.stderr
+
+
+def test_training_without_the_projects_own_data_says_which_there_are(project: Projects, tmp_path: Path) -> None:
+    layout = project("tabular")
+    pq.write_table(trips(300), tmp_path / "one.parquet")
+    assert tidemill(layout.root, "data", "add", "../one.parquet", "--name", "rides", "--target", "fare").returncode == 0
+    done = tidemill(layout.root, "train")
+    assert done.returncode == 2 and "there is no data set 'things' in this project" in done.stderr
+    assert "tidemill train data=rides" in done.stderr

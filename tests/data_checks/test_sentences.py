@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pytest
 
+from tidemill.dataset.checks.duplicates import Rows, check_equal, check_near
 from tidemill.dataset.checks.finding import Finding, Inspection, Policy
 from tidemill.dataset.checks.sentences import likeness, plain, signatures
 from tidemill.dataset.read import PackedDataset, open_dataset
@@ -100,3 +102,16 @@ def test_signatures_agree_whatever_stands_beside_a_text() -> None:
     assert all((signatures([text])[0] == row).all() for text, row in zip(texts, together, strict=True))
     assert (signatures(["short", "tiny", "no"]) == 0).all()
     assert not (signatures([texts[0], "x", texts[1]])[1]).any()
+
+
+def test_leaking_texts_are_shown_with_the_split_they_are_in() -> None:
+    """A file called train is drawn from when there is no test: its name does not say where a row is."""
+    splits = np.array([0, 2, 1, 0], np.uint8)
+    rows = Rows(lambda at: f"train/{at}", ["a"] * 4, splits, "text")
+    inspection = Inspection(Policy(name="cola"))
+    check_near(rows, np.array([[0, 1]]), np.array([0.9]), inspection)
+    check_equal(rows, np.array([b"x", b"y", b"x", b"z"]), inspection)
+    near, equal = inspection.report().findings
+    assert near.examples == ("train/1 in test ~ train/0 (0.90)",)
+    assert equal.examples == ("train/2 in val = train/0",)
+    assert near.remedy.endswith("in conf/data/cola.yaml:  checks: {near_leakage: leave-out}")

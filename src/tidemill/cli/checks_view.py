@@ -14,15 +14,24 @@ _WORDS = {"stop": "stops it", "leave-out": "left out", "note": "noted"}
 _WIDTH = 160
 
 
-def print_report(report: Report) -> None:
+def print_report(report: Report) -> bool:
     """Each finding on standard error: what, how many, the worst examples, what to do.
 
-    One that stops the add and has nothing to say beyond the error that follows is left to it.
+    One that stops the add and has nothing to say beyond the error that follows is left to it. Returns whether all that
+    stops it was said.
     """
-    alone = len(report.stopping) == 1
+    alone = len(report.stopping) == 1 and report.stopping[0].count == 1
     for finding in report.findings:
-        if not (alone and finding.action == "stop" and finding.count == 1):
+        if not (alone and finding.action == "stop"):
             _print(finding)
+    return bool(report.stopping) and not alone
+
+
+def stopped(report: Report) -> tuple[str, str]:
+    """Headline and remedy of the error that ends an add whose report was printed."""
+    count = len(report.stopping)
+    said = "the problem above stops it" if count == 1 else f"the {count} problems above stop it"
+    return f"nothing was added: {said}", "" if count == 1 else "each says what to do; then run the same command again"
 
 
 def _print(finding: Finding) -> None:

@@ -7,9 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import click
+
 if TYPE_CHECKING:
     from tidemill.dataset.source import Progress
     from tidemill.domain.dataset import DatasetVersion
+    from tidemill.project.data.adding import Added
 
 
 @contextmanager
@@ -25,6 +28,17 @@ def checking(doing: str) -> Iterator[Progress]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(doing, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def print_next(added: Added, project: str) -> None:
+    """What the new version is against the one before, and what can be done with it, on standard error."""
+    if added.change is not None:
+        tag, more, fewer = added.change
+        click.echo(
+            f"      +{more:,} -{fewer:,} rows against {tag}:  tidemill data diff {tag} {added.version.tag}", err=True
+        )
+    name = added.version.name
+    click.echo(f"next:  tidemill train{'' if name == project else f' data={name}'}", err=True)
 
 
 def line(version: DatasetVersion) -> str:

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from tidemill.dataset.facts import ColumnFacts
+import numpy as np
+
+from tidemill.dataset.checks.finding import EXAMPLES, Inspection
+from tidemill.dataset.facts import ColumnFacts, missing
+from tidemill.dataset.tables import Table, bad_rows
 from tidemill.domain.dataset import Kind
 from tidemill.errors import DataError, nearest
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from tidemill.dataset.tables import Table
+    from numpy.typing import NDArray
 
 TARGETS = ("target", "label", "class", "y", "labels", "category")
 TEXTS = ("text", "sentence", "review", "content", "comment", "message", "question", "document")
@@ -123,17 +126,10 @@ def decide_kind(target: ColumnFacts, given: Kind | None) -> Kind:
 def target_casts(target: ColumnFacts, name: str, kind: Kind) -> tuple[pa.DataType, ...]:
     """The casts that make the target what is packed: float64 for regression, strings for classes (3.0 is '3').
 
-    Raises DataError for a missing value, for one class only, and for a column that cannot be what `kind` says.
+    Raises DataError for one class only, and for a column that cannot be what `kind` says.
     """
     import pyarrow as pa
 
-    if target.gaps:
-        others = target.gaps - 1
-        raise DataError(
-            f"the target column {name!r} has no value in row {target.gap}"
-            + (f" (and {others} more)" if others else ""),
-            "fill it, or remove those rows",
-        )
     if kind == "regression":
         if not is_number(target.type):
             raise DataError(
@@ -143,6 +139,42 @@ def target_casts(target: ColumnFacts, name: str, kind: Kind) -> tuple[pa.DataTyp
     _check_classes(target, name)
     whole = pa.types.is_floating(target.type) and target.whole
     return (pa.int64(), pa.string()) if whole else (pa.string(),)
+
+
+def unfilled(
+    tables: Mapping[str | None, Table], schema: pa.Schema, wanted: Mapping[str, str], inspection: Inspection
+) -> NDArray[np.int64]:
+    """The rows to leave out, as numbered from 0 through all tables: those with bad cells, and those without a value in
+    the columns `wanted`, whose names are mapped to what they are. Of the latter `inspection` hears."""
+    import pyarrow as pa
+
+    bad = bad_rows(tables.values())
+    examples: list[str] = []
+    empty: list[str] = []
+    found, start = [bad], 0
+    known = set(bad.tolist())
+    for split, table in tables.items():
+        row = 0
+        for batch in stream({split: table}, pa.schema([schema.field(name) for name in wanted])):
+            for name, what in wanted.items():
+                at = np.flatnonzero(missing(batch.column(name)).to_numpy(zero_copy_only=False)) + row
+                at = at[[number + start not in known for number in at.tolist()]]
+                known.update((at + start).tolist())
+                found.append(at + start)
+                place = f" of {split}" if len(tables) > 1 else ""
+                empty += [f"the {what} column {name!r}"] if len(at) else []
+                examples += [f"row {number + 1:,}{place}: {name}" for number in at[: EXAMPLES - len(examples)].tolist()]
+            row += batch.num_rows
+        start += table.rows
+    count = len(known) - len(bad)
+    if count:
+        which = " and ".join(dict.fromkeys(empty)) + (" has" if len(set(empty)) == 1 else " have")
+        place = examples[0].partition(":")[0] if count == 1 else f"{count:,} rows"
+        inspection.add(
+            "no_value", count, f"{which} no value in {place}",
+            "fill it, or leave the rows out:  --on-problem leave-out", examples=examples,
+        )  # fmt: skip
+    return np.concatenate(found)
 
 
 def _check_classes(target: ColumnFacts, name: str) -> None:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from tidemill.dataset.reading import Steps
 from tidemill.dataset.tables import Table
 from tidemill.errors import DataError, nearest
@@ -33,18 +35,24 @@ def prepared(table: Table, steps: Steps) -> Table:
     fields |= dict.fromkeys(steps.categories, pa.string())
     schema = pa.schema([(name, fields[name]) for name in steps.columns or fields])
 
-    def read() -> Iterator[pa.RecordBatch]:
+    def made() -> Iterator[pa.RecordBatch]:
         for batch in table.read():
             columns = {name: batch.column(name) for name in batch.schema.names}
             columns |= {name: make(batch) for name, (_, make) in makers.items()}
-            made = pa.record_batch([columns[name] for name in columns], names=list(columns))
-            kept = made.filter(_inside(made, steps)) if steps.keep else made
+            yield pa.record_batch([columns[name] for name in columns], names=list(columns))
+
+    def read() -> Iterator[pa.RecordBatch]:
+        for batch in made():
+            kept = batch.filter(_inside(batch, steps)) if steps.keep else batch
             yield pa.record_batch([kept.column(name).cast(fields[name]) for name in schema.names], schema=schema)
 
-    rows = sum(batch.num_rows for batch in read()) if steps.keep else table.rows
+    rows, bad = table.rows, table.bad
+    if steps.keep:
+        inside = np.concatenate([_inside(batch, steps).to_numpy(zero_copy_only=False) for batch in made()])
+        rows, bad = int(inside.sum()), (np.cumsum(inside) - 1)[bad[inside[bad]]]
     if not rows:
         raise DataError(f"{table.where}: no row is within the ranges of `keep`", "widen them, or check the columns")
-    return Table(table.where, schema, rows, read)
+    return Table(table.where, schema, rows, read, bad)
 
 
 def _inside(batch: pa.RecordBatch, steps: Steps) -> pa.Array:

@@ -13,8 +13,8 @@ _LIMIT = 50_000
 
 @dataclass(slots=True)
 class ColumnFacts:
-    """A column of type `type`. `gap` is the first row without a value, from 1, an empty text being none; `gaps` counts
-    those rows. `whole`: every number is a whole one. `fits`: every cell can be cast to `wanted` without loss.
+    """A column of type `type`. `whole`: every number is a whole one. `fits`: every cell can be cast to `wanted` without
+    loss.
 
     Distinct values are counted up to 50,000; beyond, what was seen until then stands for all.
     """
@@ -23,8 +23,6 @@ class ColumnFacts:
     wanted: pa.DataType | None = None
     rows: int = 0
     nulls: int = 0
-    gaps: int = 0
-    gap: int = 0
     whole: bool = True
     fits: bool = True
     word: tuple[int, str] | None = None
@@ -39,13 +37,7 @@ class ColumnFacts:
 
         if not self.rows and len(column):
             self.first = column[0].as_py()
-        missing = pc.is_null(column)
         self.nulls += column.null_count
-        if pa.types.is_string(column.type):
-            missing = pc.or_kleene(missing, pc.equal(pc.utf8_trim_whitespace(column), "")).fill_null(True)
-        if pc.any(missing).as_py():
-            self.gap = self.gap or self.rows + pc.index(missing, True).as_py() + 1
-            self.gaps += pc.sum(missing).as_py()
         if self.whole and pa.types.is_floating(column.type):
             self.whole = pc.all(pc.equal(pc.round(column), column)).as_py() is not False
         if self.fits and self.wanted is not None:
@@ -70,13 +62,23 @@ class ColumnFacts:
 
     @property
     def distinct(self) -> int:
-        """Different values among the first `counted` rows."""
-        return len(self._values)
+        """Different values among the first `counted` rows; an empty text is none."""
+        return len(self._values - {""})
 
     @property
     def counted(self) -> int:
         """Rows whose values were counted: all, unless there are very many values."""
         return self._counted
+
+
+def missing(column: pa.Array) -> pa.Array:
+    """Which cells hold no value, an empty text being none; bool [N]."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_string(column.type):
+        return pc.is_null(column)
+    return pc.equal(pc.utf8_trim_whitespace(column), "").fill_null(True)
 
 
 def _is_word(text: str | None) -> bool:

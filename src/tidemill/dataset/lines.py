@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pyarrow import csv
 
 _BLOCK = 8 << 20
-_MISSING = ["", "NA", "N/A", "n/a", "#N/A", "null", "NULL", "None", "<NA>"]
+MISSING = ["", "-", "NA", "N/A", "na", "n/a", "#N/A", "null", "NULL", "None", "<NA>"]
 """Cells that mean 'no value'. 'NaN' is not among them: it comes from a calculation that failed, and is refused."""
 
 
@@ -75,7 +75,7 @@ class Lines:
             self.file,
             csv.ReadOptions(column_names=self.names, use_threads=False, block_size=_BLOCK),
             csv.ParseOptions(delimiter=self.delimiter, quote_char=quote, newlines_in_values=self.quoting),
-            csv.ConvertOptions(column_types=types, null_values=_MISSING),
+            csv.ConvertOptions(column_types=types, null_values=MISSING),
         )
 
 

@@ -39,9 +39,17 @@ class Kept(NamedTuple):
     rows: NDArray[np.bool_]
 
 
+class Packed(NamedTuple):
+    """A packed version, and how many of its rows the version before has in the same split: None where there is none to
+    compare with, or its columns are others."""
+
+    version: DatasetVersion
+    same: int | None
+
+
 def pack_onto(
     base: PackedDataset | None, source: Source, into: Path, *, name: str, version: str, task: Task, index: Path | None
-) -> DatasetVersion:
+) -> Packed:
     """Pack the rows of `source` into the empty folder `into`, next to what stays of `base`.
 
     `index` is a folder where the row hashes of shards are remembered, if anywhere. Returns the record, which is
@@ -71,7 +79,7 @@ def pack_onto(
         written[split] += new
         classes[split] += writer.classes
     _verify(into, [each.shard for each in kept if each.rows.all()])
-    return write_record(
+    packed = write_record(
         into,
         DatasetVersion(
             name, version, task, source.kind, digest, source.columns,
@@ -81,6 +89,7 @@ def pack_onto(
             ),
         ),
     )  # fmt: skip
+    return Packed(packed, None if wanted is None else int(sum(each.rows.sum() for each in kept)))
 
 
 def _compare(

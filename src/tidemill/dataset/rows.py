@@ -19,10 +19,10 @@ from tidemill.dataset.checks.schema import (
     report,
 )
 from tidemill.dataset.checks.tables import check_table
-from tidemill.dataset.columns import TARGETS, choose, decide_kind, examine, stream, target_casts, unite
+from tidemill.dataset.columns import TARGETS, choose, decide_kind, examine, stream, target_casts, unfilled, unite
 from tidemill.dataset.draws import assign
 from tidemill.dataset.facts import ColumnFacts
-from tidemill.dataset.source import Note, Source
+from tidemill.dataset.source import LEFT_OUT, Note, Source
 from tidemill.dataset.table_rows import TableRows, cast_columns, hash_batches
 from tidemill.dataset.tables import Table
 from tidemill.domain.dataset import Column, DatasetVersion, Kind
@@ -82,6 +82,7 @@ def read_rows(
         raise DataError(f"{path} has no column to predict {name!r} from", "give it columns of numbers or categories")
     hashes = hash_batches(batches, schema.names, scratch)
     splits = assign({split: table.rows for split, table in tables.items()}, hashes, part_equal=True)
+    splits[unfilled(tables, schema, {name: "target"}, inspection)] = LEFT_OUT
     source = Source(kind, columns, TableRows(batches, hashes, splits), None)
     check_table(source, inspection, given=None not in tables)
     return source

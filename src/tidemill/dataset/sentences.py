@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from tidemill.dataset.checks.finding import Inspection
 from tidemill.dataset.checks.sentences import check_sentences
-from tidemill.dataset.columns import TARGETS, TEXTS, choose, decide_kind, examine, stream, target_casts, unite
+from tidemill.dataset.columns import TARGETS, TEXTS, choose, decide_kind, examine, stream, target_casts, unfilled, unite
 from tidemill.dataset.draws import assign
 from tidemill.dataset.facts import ColumnFacts
-from tidemill.dataset.source import Note, Source
+from tidemill.dataset.source import LEFT_OUT, Note, Source
 from tidemill.dataset.table_rows import TableRows, cast_columns, hash_batches
 from tidemill.dataset.tables import Table
 from tidemill.domain.dataset import Column, DatasetVersion, Kind
@@ -65,13 +65,15 @@ def read_sentences(
 
     texts = hash_batches(batches, [source], scratch)
     splits = assign(counts, texts, part_equal=False)
+    inspection = inspection or Inspection()
+    splits[unfilled(tables, schema, {source: "text", label: "target"}, inspection)] = LEFT_OUT
     columns = (
         Column(row_column, "string", "path"),
         Column(source, "string", "text"),
         Column(label, str(casts[label][-1]), "target"),
     )
     found = Source(kind, columns, TableRows(batches, hash_batches(batches, [source, label], scratch), splits), None)
-    check_sentences(found, inspection or Inspection())
+    check_sentences(found, inspection)
     return found
 
 
@@ -87,5 +89,3 @@ def _check_text(path: Path, name: str, facts: ColumnFacts) -> None:
 
     if not pa.types.is_string(facts.type):
         raise DataError(f"{path}: the text column {name!r} holds {facts.type}", "name the column with --text COLUMN")
-    if facts.gaps:
-        raise DataError(f"{path}: the text column {name!r} is empty in row {facts.gap}", "fill it or remove the row")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidemill.dataset.cells import CellChecks
+import numpy as np
+
+from tidemill.dataset.cells import BadCells, CellChecks, emptied
+from tidemill.dataset.checks.finding import Inspection
 from tidemill.dataset.lines import Lines
 from tidemill.dataset.reading import Steps
 from tidemill.dataset.splits import split_named
@@ -18,6 +21,7 @@ from tidemill.errors import DataError, nearest
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 SUFFIXES = (".parquet", ".csv", ".tsv")
 LAYOUT = "expected a .parquet, .csv or .tsv file, or a folder with train, val and test tables"
@@ -28,30 +32,42 @@ _BUFFER = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table that is read as often as needed, a batch at a time; its columns are of plain types."""
+    """A table that is read as often as needed, a batch at a time; its columns are of plain types. `bad` are its rows,
+    from 0, that hold a cell which cannot be used and is read as missing; int64 [N]."""
 
     where: str
     schema: pa.Schema
     rows: int
     read: Callable[[], Iterator[pa.RecordBatch]]
+    bad: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 def read_tables(
-    path: Path, *, header: bool = True, text: frozenset[str] = frozenset(), steps: Steps = NO_STEPS
-) -> dict[str | None, Table]:
+    path: Path, inspection: Inspection, *, header: bool = True, text: frozenset[str] = frozenset(),
+    steps: Steps = NO_STEPS,
+) -> dict[str | None, Table]:  # fmt: skip
     """The table of each split; the key is None when a single table came without one.
 
     `header` says whether the first line of CSV and TSV files names the columns (else they are c1, c2, …); `text` names
     columns that are read as text even if they look like numbers; `steps` come before anything else is said about the
-    columns. Raises DataError naming the file.
+    columns. `inspection` hears of cells that cannot be used. Raises DataError naming the file.
     """
     from tidemill.dataset.derive import prepared
 
     files = split_files(path) if path.is_dir() else {None: [path]}
-    return {
-        split: joined([prepared(read_table(file, header=header, text=text), steps) for file in several])
+    bad = BadCells()
+    tables = {
+        split: joined([prepared(read_table(file, bad, header=header, text=text), steps) for file in several])
         for split, several in files.items()
     }
+    bad.report(inspection)
+    return tables
+
+
+def bad_rows(tables: Collection[Table]) -> NDArray[np.int64]:
+    """The rows with bad cells, as numbered from 0 through all tables, int64 [N]."""
+    starts = np.cumsum([0, *(table.rows for table in tables)])
+    return np.concatenate([table.bad + start for table, start in zip(tables, starts, strict=False)])
 
 
 def joined(tables: Sequence[Table]) -> Table:
@@ -68,11 +84,14 @@ def joined(tables: Sequence[Table]) -> Table:
             for batch in table.read():
                 yield batch.select(first.schema.names).cast(first.schema)
 
-    return Table(first.where, first.schema, sum(table.rows for table in tables), read)
+    bad = bad_rows(tables)
+    return Table(first.where, first.schema, sum(table.rows for table in tables), read, bad)
 
 
-def read_table(file: Path, *, header: bool = True, text: frozenset[str] = frozenset()) -> Table:
-    """One table, all of it checked: every cell reads as its column's type, and no number is missing by accident."""
+def read_table(file: Path, bad: BadCells, *, header: bool = True, text: frozenset[str] = frozenset()) -> Table:
+    """One table, all of it checked: every cell reads as its column's type, and `bad` gets those that do not."""
+    import pyarrow as pa
+
     if not file.is_file():
         raise DataError(f"{file} does not exist" if not file.exists() else f"{file} is no file", LAYOUT)
     suffix = file.suffix.lower()
@@ -80,16 +99,17 @@ def read_table(file: Path, *, header: bool = True, text: frozenset[str] = frozen
         raise DataError(f"{file} is no table that can be read", LAYOUT)
     if file.stat().st_size == 0:
         raise DataError(f"{file} is empty", "give it a line of column names, and rows")
-    with readable(file):
+    named = header and suffix != ".parquet"
+    with readable(file, header=named):
         schema, batches = _parquet(file) if suffix == ".parquet" else Lines.open(file, header, text).typed()
         _check_names(file, schema, header)
         for name in text.difference(schema.names):
             raise DataError(f"{file} has no column {name!r}", nearest(name, schema.names, kind="columns"))
         plain = plain_schema(file, schema)
-        checks = CellChecks(file, plain, text if suffix != ".parquet" else None)
+        checks = CellChecks(text if suffix != ".parquet" else None)
 
         def read() -> Iterator[pa.RecordBatch]:
-            with readable(file):
+            with readable(file, header=named):
                 for batch in batches():
                     yield batch.cast(plain) if batch.schema != plain else batch
 
@@ -99,8 +119,12 @@ def read_table(file: Path, *, header: bool = True, text: frozenset[str] = frozen
             rows += batch.num_rows
     if not rows:
         raise DataError(f"{file} has no rows", "give it rows below the line of column names")
-    checks.finish()
-    return Table(str(file), plain, rows, read)
+    columns = checks.columns()
+    if not columns:
+        return Table(str(file), plain, rows, read)
+    fixed = pa.schema([pa.field(each.name, columns.get(each.name, each.type)) for each in plain])
+    found = bad.gather(file, read(), columns)
+    return Table(str(file), fixed, rows, lambda: (emptied(batch, columns)[0] for batch in read()), found)
 
 
 def split_files(folder: Path) -> dict[str | None, list[Path]]:

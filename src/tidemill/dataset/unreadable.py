@@ -11,27 +11,28 @@ from tidemill.errors import DataError
 
 
 @contextmanager
-def readable(file: Path) -> Iterator[None]:
-    """Inside, what pyarrow raises about `file` becomes a DataError that names it."""
+def readable(file: Path, *, header: bool = False) -> Iterator[None]:
+    """Inside, what pyarrow raises about `file` becomes a DataError that names it. `header` says whether its first line
+    holds names: that is not counted as a row."""
     import pyarrow as pa
 
     try:
         yield
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowKeyError) as error:
-        raise _unreadable(file, str(error)) from None
+        raise _unreadable(file, str(error), header) from None
     except UnicodeDecodeError:
         raise encoding(file, "the column names") from None
     except OSError as error:
         if error.errno:
             raise
-        raise _unreadable(file, str(error)) from None
+        raise _unreadable(file, str(error), header) from None
 
 
-def _unreadable(file: Path, detail: str) -> DataError:
+def _unreadable(file: Path, detail: str, header: bool) -> DataError:
     ragged = re.search(r"(?:Row #(\d+): )?Expected (\d+) columns, got (\d+)", detail)
     if ragged:
         row, expected, got = ragged.groups()
-        where = f"line {row}" if row else "a line"
+        where = f"row {int(row) - header}" if row else "a row"
         return DataError(
             f"{file} is ragged: {where} has {got} cells where {expected} columns are named",
             "quote cells that hold the separator, or complete the line",

@@ -23,10 +23,12 @@ __all__ = ["Ingested", "Reading", "ingest"]
 
 
 class Ingested(NamedTuple):
-    """A packed data set, and what its pictures are like (None for tables and text)."""
+    """A packed data set, what its pictures are like (None for tables and text), and how many of its rows `base` has
+    (None where it cannot be compared)."""
 
     version: DatasetVersion
     pictures: Pictures | None
+    same: int | None
 
 
 def ingest(
@@ -67,8 +69,8 @@ def ingest(
         )
     index = cache and cache / "rows"
     packed = pack_onto(base, source, into, name=name, version=version, task=task, index=index)
-    _mention_unlearnable(packed, note)
-    return Ingested(packed, source.pictures)
+    _mention_unlearnable(packed.version, note)
+    return Ingested(packed.version, source.pictures, packed.same)
 
 
 def _read(
@@ -77,7 +79,7 @@ def _read(
 ) -> Source:  # fmt: skip
     if task == "image":
         return _read_pictures(path, reading, note, progress, cache, inspection)
-    tables = read_tables(path, header=reading.header, text=reading.as_text, steps=reading.steps)
+    tables = read_tables(path, inspection, header=reading.header, text=reading.as_text, steps=reading.steps)
     if task == "text":
         return read_sentences(
             path, tables, text=reading.text, target=reading.target, kind=reading.kind, previous=previous, note=note,

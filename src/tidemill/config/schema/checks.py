@@ -13,6 +13,8 @@ class ChecksConfig:
     """Section `checks` of a data set's settings. "stop": nothing is added; "leave-out": it is added without them."""
 
     undecodable: Literal["stop", "leave-out"] = "stop"  # pictures that are damaged, too large, or none
+    bad_cells: Literal["stop", "leave-out"] = "stop"  # words and NaN in a column of numbers; left out: their rows
+    no_value: Literal["stop", "leave-out"] = "stop"  # rows without a label, a number to predict, or a text
     leakage: Literal["stop", "leave-out", "note"] = "stop"  # a picture in two splits; left out: the copy in train
     equal_rows: Literal["stop", "leave-out", "note"] = "note"  # the same for rows of tables, and for texts
     near_leakage: Literal["stop", "leave-out", "note"] = "note"  # nearly the same in two splits

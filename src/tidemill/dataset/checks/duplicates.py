@@ -72,14 +72,15 @@ def _leakage(rows: Rows, groups: Sequence[Sequence[int]], inspection: Inspection
         return
     a, b = sorted(pairs[0], key=lambda at: int(rows.splits[at]))
     here, there = (SPLITS[rows.splits[at]] for at in (a, b))
-    headline = f"two splits share a {rows.noun}: {rows.name(a)} and {rows.name(b)} are the same"
+    headline = f"two splits share a {rows.noun}: {_placed(rows, a)} and {_placed(rows, b)} are the same"
     headline += " file" if rows.noun == "picture" else ""
-    leave_out = "--on-problem leave-out" if rows.noun == "picture" else "checks: {equal_rows: leave-out}"
+    setting = inspection.policy.setting("equal_rows: leave-out")
+    leave_out = "--on-problem leave-out" if rows.noun == "picture" else setting
     remedy = f"remove it from {here} or from {there}, or leave the copy in train out:  {leave_out}"
     if len(pairs) > 1:
         headline = f"{len(pairs):,} {rows.noun}s are in two splits: a test on them is about what was learned by heart"
         remedy = f"remove them from one split, or leave the copies in train out:  {leave_out}"
-    examples = [f"{rows.name(b)} = {rows.name(a)}" for a, b in pairs[:EXAMPLES]]
+    examples = [f"{_placed(rows, b)} = {_placed(rows, a)}" for a, b in pairs[:EXAMPLES]]
     check = "leakage" if rows.noun == "picture" else "equal_rows"  # short texts repeat by themselves
     if inspection.leaves_out(check):
         rows.splits[[a for a, _ in pairs]] = LEFT_OUT
@@ -101,7 +102,7 @@ def _within(rows: Rows, groups: Sequence[Sequence[int]], inspection: Inspection)
     inspection.add(
         "duplicates", len(pairs),
         f"{_some(len(pairs), rows.noun)} {_is(len(pairs))} there once more in the same split",
-        "they count twice; to leave them out:  checks: {duplicates: leave-out}",
+        "they count twice; to leave them out,  " + inspection.policy.setting("duplicates: leave-out"),
         examples=(f"{rows.name(again)} = {rows.name(first)}" for again, first in pairs),
     )  # fmt: skip
 
@@ -126,14 +127,15 @@ def _near_leakage(rows: Rows, pairs: NDArray[np.int64], alike: NDArray[np.float6
         count, whole = len(set(judged[rows.splits[judged] == split].tolist())), int((rows.splits == split).sum())
         if count:
             shares.append(f"{count:,} of {whole:,} {SPLITS[split]} {rows.noun}s ({count / whole:.1%})")
-    examples = _shown(rows, judged, learned, alike)
+    examples = _shown(rows, judged, learned, alike, _placed)
     if inspection.leaves_out("near_leakage"):
         rows.splits[learned] = LEFT_OUT
     total = len(set(judged.tolist()))
     inspection.add(
         "near_leakage", total,
         f"{' and '.join(shares)} {_is(total)} nearly the same as one of another split",
-        "what is measured on them is too good; to leave the copies in train out:  checks: {near_leakage: leave-out}",
+        "what is measured on them is too good; to leave the copies in train out,  "
+        + inspection.policy.setting("near_leakage: leave-out"),
         examples=examples, left_out=len(set(learned.tolist())),
         other_label=int(sum(rows.labels[a] != rows.labels[b] for a, b in pairs.tolist())),
     )  # fmt: skip
@@ -151,15 +153,24 @@ def _near_within(rows: Rows, pairs: NDArray[np.int64], alike: NDArray[np.float64
     inspection.add(
         "near_duplicates", copies,
         f"{_some(copies, rows.noun)} {_is(copies)} nearly the same as another of the same split",
-        "to leave them out:  checks: {near_duplicates: leave-out}",
+        "to leave them out,  " + inspection.policy.setting("near_duplicates: leave-out"),
         examples=examples,
         other_label=int(sum(rows.labels[a] != rows.labels[b] for a, b in pairs.tolist())),
     )  # fmt: skip
 
 
-def _shown(rows: Rows, one: NDArray[np.int64], other: NDArray[np.int64], alike: NDArray[np.float64]) -> list[str]:
+def _shown(rows: Rows, one: NDArray[np.int64], other: NDArray[np.int64], alike: NDArray[np.float64],
+    name: Callable[[Rows, int], str] = lambda rows, at: rows.name(at),
+) -> list[str]:  # fmt: skip
     triples = zip(one[:EXAMPLES].tolist(), other[:EXAMPLES].tolist(), alike[:EXAMPLES].tolist(), strict=True)
-    return [f"{rows.name(a)} ~ {rows.name(b)} ({likeness:.2f})" for a, b, likeness in triples]
+    return [f"{name(rows, a)} ~ {name(rows, b)} ({likeness:.2f})" for a, b, likeness in triples]
+
+
+def _placed(rows: Rows, at: int) -> str:
+    """A row's name and the split that it is in now, where its name does not begin with it: a file called train is drawn
+    from when there is no test."""
+    name, split = rows.name(at), SPLITS[rows.splits[at]]
+    return name if name.startswith(f"{split}/") else f"{name} in {split}"
 
 
 def _some(count: int, noun: str) -> str:

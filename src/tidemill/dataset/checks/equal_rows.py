@@ -36,6 +36,7 @@ def check_equal_rows(source: Source, inspection: Inspection) -> None:
         splits[np.concatenate(gone)] = LEFT_OUT
     inspection.add(
         "equal_rows", sum(shared.values()), " and ".join(said),
-        "natural where columns hold few values; to leave those in train out:  checks: {equal_rows: leave-out}",
+        "natural where columns hold few values; to leave those in train out,  "
+        + inspection.policy.setting("equal_rows: leave-out"),
         shares=shared,
     )  # fmt: skip

@@ -28,7 +28,7 @@ def check_few_samples(counts: Mapping[str, int], inspection: Inspection) -> froz
     inspection.add(
         "few_samples", len(few),
         f"{len(few):,} of {len(counts):,} classes {have} fewer than {least} rows in train",
-        "add rows of them, or say how many are enough:  checks: {min_samples: N}",
+        "add rows of them, or say how many are enough,  " + inspection.policy.setting("min_samples: N"),
         examples=(f"{label}: {count}" for count, label in few),
         classes={label: count for count, label in few},
     )  # fmt: skip

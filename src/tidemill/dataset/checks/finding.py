@@ -17,6 +17,8 @@ EXAMPLES = 5
 
 DEFAULTS: Mapping[str, Action] = {
     "undecodable": "stop",
+    "bad_cells": "stop",
+    "no_value": "stop",
     "leakage": "stop",
     "near_leakage": "note",
     "duplicates": "note",
@@ -38,6 +40,7 @@ class Policy:
     """What is looked for, and what is done about it; `actions` overrides DEFAULTS.
 
     `ranges` gives the lowest and the highest value that a column may hold (None: no limit): numbers, or dates as text.
+    `name` is the data set whose settings these are.
     """
 
     actions: Mapping[str, Action] = field(default_factory=dict)
@@ -45,10 +48,15 @@ class Policy:
     min_samples: int = 10
     near: bool = True
     ranges: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    name: str = "NAME"
 
     def action(self, check: str) -> Action:
         """What is done about a finding of `check`."""
         return self.actions.get(check, DEFAULTS[check])
+
+    def setting(self, words: str) -> str:
+        """Where a user says `words`, for a remedy."""
+        return f"in conf/data/{self.name}.yaml:  checks: {{{words}}}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ class Ranges:
             "impossible", len(rows),
             f"{len(rows):,} row{'' if len(rows) == 1 else 's'} hold{'s' if len(rows) == 1 else ''} impossible values: "
             + "; ".join(said),
-            "correct them, declare another range in  checks: {ranges: …},  or leave the rows out:  "
+            f"correct them, declare another range {inspection.policy.setting('ranges: …')},  or leave the rows out:  "
             "--on-problem leave-out",
             examples=_in_turn([self._found[name] for name in bad]), columns=bad,
         )  # fmt: skip

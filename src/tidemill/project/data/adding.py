@@ -32,10 +32,20 @@ FIRST = Version(1, 0, 0)
 
 
 class Added(NamedTuple):
-    """The version that holds what was given; `new` is False when it was there already."""
+    """The version that holds what was given; `new` is False when it was there already. `change` is what it is against
+    the version before, where there is one."""
 
     version: DatasetVersion
     new: bool
+    change: Change | None = None
+
+
+class Change(NamedTuple):
+    """Rows that the version `tag` has not, and rows that it had: a version is the whole set, not what is new."""
+
+    tag: str
+    added: int
+    removed: int
 
 
 def add(
@@ -92,7 +102,7 @@ def add_version(
 
         inspection = Inspection(rules, last_columns(layout, name) if known else None)
         try:
-            packed, pictures = ingest(
+            packed, pictures, shared = ingest(
                 path, staged, name=name, version=str(number), task=task, reading=reading,
                 previous=_model_of(known, number), note=note, progress=progress,
                 base=keep.local(known[-1]) if known else None, cache=layout.cache / "data", inspection=inspection,
@@ -107,9 +117,17 @@ def add_version(
             keep.save(packed, staged, also=report | new_choice(layout, name, pictures))
             _mention_lower(known, number, note)
         seen.keep(packed.digest)
-        return Added(same or packed, same is None)
+        if same is not None:
+            return Added(same, False)
+        return Added(packed, True, _change(known, packed, shared))
     finally:
         shutil.rmtree(staged, ignore_errors=True)
+
+
+def _change(known: Sequence[DatasetVersion], packed: DatasetVersion, shared: int | None) -> Change | None:
+    if not known or shared is None:
+        return None
+    return Change(known[-1].tag, packed.rows - shared, known[-1].rows - shared)
 
 
 def _import(*names: str) -> None:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from tidemill.dataset.checks.finding import Action, Policy, Report, SchemaChoice
     from tidemill.dataset.profile import ColumnProfile
 
-_ACTIONS = ("undecodable", "leakage", "equal_rows", "near_leakage", "duplicates", "near_duplicates", "two_labels",
-            "few_samples", "constant", "impossible", "scale")  # fmt: skip
+_ACTIONS = ("undecodable", "bad_cells", "no_value", "leakage", "equal_rows", "near_leakage", "duplicates",
+            "near_duplicates", "two_labels", "few_samples", "constant", "impossible", "scale")  # fmt: skip
 
 
 class Choices(NamedTuple):
@@ -39,7 +39,9 @@ def policy(layout: Layout, name: str, choices: Choices | None) -> Policy:
         actions = {check: given.on_problem if action != "note" else action for check, action in actions.items()}
         actions["constant"], actions["scale"] = settings.constant, settings.scale  # a column is never left out unasked
     ranges = {column: _ends(name, column, ends) for column, ends in settings.ranges.items()}
-    return Policy({**DEFAULTS, **actions}, given.schema or settings.schema, settings.min_samples, settings.near, ranges)
+    return Policy(
+        {**DEFAULTS, **actions}, given.schema or settings.schema, settings.min_samples, settings.near, ranges, name
+    )
 
 
 def _settings(layout: Layout, name: str) -> ChecksConfig:

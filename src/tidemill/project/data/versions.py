@@ -116,10 +116,18 @@ def open_for_task(layout: Layout, name: str, version: str, task: Task) -> Packed
 
 
 def _mention_fetching(layout: Layout, name: str) -> None:
-    """Raises NotFoundError for a known data set of which the project has no version yet."""
+    """Raises NotFoundError, which says what can be done, for a data set of which the project has no version yet."""
     from tidemill.config.groups import PACKAGED
 
-    if (PACKAGED / "data" / f"{name}.yaml").is_file() and not versions(layout, name):
+    others = sorted({each.name for each in versions(layout)})
+    if name in others:
+        return
+    if others and not (PACKAGED / "data" / f"{name}.yaml").is_file():
+        raise NotFoundError(
+            f"there is no data set {name!r} in this project",
+            f"{nearest(name, others, kind='data sets')}; to train on one:  tidemill train data={others[0]}",
+        )
+    if (PACKAGED / "data" / f"{name}.yaml").is_file():
         raise NotFoundError(
             f"this project has no version of {name} yet",
             f"fetch it:  tidemill data add {name}   (or from files you have:  tidemill data add PATH --as {name})",

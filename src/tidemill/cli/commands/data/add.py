@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
-from tidemill.cli.checks_view import print_report
-from tidemill.cli.data_view import checking, line
+from tidemill.cli.checks_view import print_report, stopped
+from tidemill.cli.data_view import checking, line, print_next
 from tidemill.cli.options import json_option, print_json
 from tidemill.errors import DataError, InputError
 
@@ -55,7 +55,7 @@ def command(
     """
     from tidemill.dataset.reading import Reading
     from tidemill.project import data
-    from tidemill.project.layout import find_project
+    from tidemill.project.layout import find_project, read_marker
 
     notes: list[str] = []
     reports: list[Report] = []
@@ -84,14 +84,20 @@ def command(
     except DataError:
         if as_json and reports:
             print_json({"version": None, "new": False, "notes": notes, "report": reports[-1]})
-        elif reports and reports[-1].findings:
-            print_report(reports[-1])
+            raise
+        if reports and print_report(reports[-1]):
+            raise DataError(*stopped(reports[-1])) from None
         raise
     if not as_json and reports:
         print_report(reports[-1])
     if as_json:
         print_json(
-            {"version": added.version, "new": added.new, "notes": notes, "report": reports[-1] if reports else None}
-        )
+            {
+                "version": added.version, "new": added.new, "change": added.change and added.change._asdict(),
+                "notes": notes,
+                "report": reports[-1] if reports else None,
+            }
+        )  # fmt: skip
     else:
         click.echo(("added " if added.new else "unchanged ") + line(added.version))
+        print_next(added, read_marker(layout).name)
