@@ -72,6 +72,14 @@ class Summarised(Protocol):
         """A table of layers as lines of text."""
 
 
+@runtime_checkable
+class Remarked(Protocol):
+    """A Reporter that also wants to hear why a training ended before its time."""
+
+    def remark(self, text: str) -> None:
+        """One line, which stays to be read."""
+
+
 class SourceModel(Protocol):
     """A trained model in the framework that trained it: the truth that an export is compared with."""
 

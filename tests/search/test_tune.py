@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tidemill.errors import ConfigError, InputError, TidemillError
 from tidemill.project.database import ensure_database
 from tidemill.project.grids import rows
 from tidemill.project.layout import Layout
-from tidemill.project.searching.studies import show
+from tidemill.project.searching.studies import newest, show
 from tidemill.project.searching.tune import tune
 
 from .conftest import Run
@@ -60,7 +61,7 @@ def test_it_searches_registers_the_best_and_goes_on_when_called_again(project: L
 def test_the_page_stands_alone_and_is_an_artefact(project: Layout, tmp_path: Path) -> None:
     tuned = tune(project, [*SMALL, "search.trials=4", "model.params.subsample=interval(0.5,1)"])
     page = tuned.found.page.read_text()
-    for title in ("History", "Importance", "Parallel coordinates", "Slices", "Values on the way"):
+    for title in ("History", "Best so far", "Parallel coordinates", "Slices", "Values on the way"):
         assert title in page
     assert page.count("plotly.js v") == 1  # its code is in the page, and once
     around = page.partition("<script>")[0] + page.partition("</head>")[2]
@@ -106,7 +107,7 @@ def test_it_ends_when_the_target_is_reached(project: Layout) -> None:
 
 
 def test_when_time_is_up_what_is_in_flight_is_put_back(project: Layout) -> None:
-    slow = ["model.params.trees=10000", "model.params.patience=0", "model.params.depth=range(8,12)",
+    slow = ["model.params.trees=10000", "model.params.patience=0", "model.params.l1=interval(0,1)",
             "search.register=false", "search.pruner=none", "search.timeout=6"]  # fmt: skip
     tuned = tune(project, slow)
     assert tuned.ended == "timeout"
@@ -177,3 +178,38 @@ def test_a_grid_may_give_a_setting_that_has_no_default(project: Layout) -> None:
     with pytest.raises(ConfigError, match="no setting depth in model=linear") as raised:
         rows(project, ["model=linear,xgboost", "model.params.depth=2"])
     assert "depth belongs to model=xgboost" in raised.value.remedy
+
+
+def test_of_a_small_space_each_point_is_tried_once_and_the_best_registered_once(project: Layout, tidemill: Run) -> None:
+    call = ("tune", "model.params.trees=5", "model.params.depth=range(2,6)", "search.trials=6")
+    done = tidemill(*call)
+    assert done.returncode == 0, done.stderr
+    assert "1 setting, * the best so far, only 4 points" in done.stderr
+    found = show(project, newest(project))
+    assert sorted(each.settings["model.params.depth"] for each in found.trials) == [2, 3, 4, 5]
+    assert "tidemill train model.params.trees=5 model.params.depth=" in found.page.read_text()
+
+    again = tidemill(*call)
+    assert again.returncode == 0, again.stderr
+    assert "cancer/1 was made of these settings by this study before; nothing was trained" in again.stdout
+    assert len(show(project, found.study).trials) == 4
+
+
+def test_a_drawn_number_is_short_and_what_the_trial_was_trained_with(project: Layout) -> None:
+    swept = ["model.params.trees=5", "model.params.learning_rate=interval(0.1,0.5)", "search.trials=2"]
+    tuned = tune(project, [*swept, "search.register=false"])
+    said = tuned.overrides[0][-1].partition("=")[2]
+    assert len(said) <= len("0.123456")
+    runs = {run.data.tags["tidemill.trial"]: run for run in children(project, tuned.found.run)}
+    assert runs[str(tuned.found.best[0].number)].data.params["model.params.learning_rate"] == said
+
+
+def test_what_does_not_bear_on_the_model_is_not_searched(project: Layout, tidemill: Run) -> None:
+    with pytest.raises(ConfigError, match=r"trainer.max_epochs does not bear on model=xgboost") as raised:
+        tune(project, ["trainer.max_epochs=2,3"])
+    assert "model.params.trees" in raised.value.remedy
+    done = tidemill("train", "trainer.max_epochs=10", "trainer.threads=2", "model.params.trees=500")
+    assert done.returncode == 0, done.stderr
+    assert "note: trainer.max_epochs=10 does not bear on model=xgboost; its own is model.params.trees" in done.stderr
+    assert "trainer.threads" not in done.stderr
+    assert re.search(r"stopped after \d+ trees: no better for 20; the first \d+ are kept", done.stderr)

@@ -25,10 +25,10 @@ _COLUMNS = (
 
 
 @contextmanager
-def training_display(title: str) -> Iterator[Reporter]:
-    """A Reporter on standard error, live when that is a terminal."""
+def training_display(title: str, *, goes_on: str = "") -> Iterator[Reporter]:
+    """A Reporter on standard error, live when that is a terminal; `goes_on` is the run that is gone on with."""
     if not sys.stderr.isatty():
-        yield PlainLog()
+        yield PlainLog(goes_on)
         return
     from rich.console import Console
     from rich.live import Live
@@ -43,8 +43,8 @@ def training_display(title: str) -> Iterator[Reporter]:
 class PlainLog:
     """A line for each epoch, and for each new phase of the work."""
 
-    def __init__(self) -> None:
-        self._phase = ""
+    def __init__(self, goes_on: str = "") -> None:
+        self._phase, self._goes_on = "", goes_on
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """One line: the step, and each metric that the board would show."""
@@ -54,6 +54,9 @@ class PlainLog:
     def progress(self, done: int, total: int, note: str) -> None:
         """Only a phase that has no metrics of its own is worth a line."""
         phase = note.split(" ", maxsplit=1)[0]
+        if self._goes_on:
+            click.echo(f"going on with run {self._goes_on[:8]}: {note.partition(' · ')[0]}", err=True)
+            self._goes_on = ""
         if phase not in ("epoch", "tree", self._phase):
             click.echo(f"{note} …", err=True)
         self._phase = phase
@@ -61,6 +64,10 @@ class PlainLog:
     def summary(self, text: str) -> None:
         """The last line of the table: how many parameters there are."""
         click.echo(text.rstrip().rpartition("\n")[2], err=True)
+
+    def remark(self, text: str) -> None:
+        """A line of its own."""
+        click.echo(text, err=True)
 
 
 class Board:
@@ -72,7 +79,7 @@ class Board:
         self._phase = ""
         self._rows: list[tuple[int, Mapping[str, float]]] = []
         self._done, self._total, self._note = 0, 0, "getting ready"
-        self._phase_done = 0
+        self._phase_done, self._remark = 0, ""
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """Remember a row of the board."""
@@ -91,6 +98,10 @@ class Board:
 
         if self._console is not None:
             self._console.print(Text(text, style="dim", no_wrap=True))
+
+    def remark(self, text: str) -> None:
+        """Below the table, until the end."""
+        self._remark = text
 
     def done(self) -> None:
         """All is done: the bar is full."""
@@ -118,6 +129,8 @@ class Board:
             if self._rows
             else [Text(self._title, style="dim"), line]
         )
+        if self._remark:
+            parts.insert(-1, Text(self._remark, style="yellow"))
         return Group(*parts)
 
     def _clock(self, elapsed: float) -> str:

@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 def train_shown(layout: Layout, settings: list[str], because: str | None, *, parent: str = "") -> Trained:
     """Train with a display on standard error; `parent` is the run it is shown under."""
     from tidemill.cli.progress import training_display
+    from tidemill.config.effect import without_effect
     from tidemill.project import configuration, training
 
     config = configuration.config(layout, settings)
+    for note in without_effect(config, settings):
+        click.secho(f"note: {note}", fg="yellow", err=True)
     title = f"{config.name} · {config.model.kind} · data {config.data.name} {config.data.version} · seed {config.seed}"
     try:
         with training_display(title) as report:
@@ -39,7 +42,7 @@ def resume_shown(layout: Layout, run: str, *, anyway: bool) -> Trained:
         )
     spec = record.spec
     title = f"{spec.model} · {spec.config['model']['kind']} · data {spec.dataset} · run {record.run[:8]} goes on"
-    with training_display(title) as report:
+    with training_display(title, goes_on=record.run) as report:
         return resuming.resume(layout, record.run, report=report, anyway=anyway)
 
 

@@ -59,7 +59,7 @@ def tuning_display() -> Iterator[TuningDisplay]:
 
 def told(values: Mapping[str, Any]) -> str:
     """The settings of a trial, by their last words, as short as they are clear."""
-    from tidemill.stages.search.page import short
+    from tidemill.stages.search.words import short
 
     words = short(values)
     return " ".join(f"{words[name]}={_spell(value)}" for name, value in values.items())
@@ -77,8 +77,12 @@ class TrialLog:
         self._metrics = begun.so_far.metrics
         self._best: float | None = begun.so_far.best[0].values[0] if begun.so_far.best else None
         names = ", ".join(f"{each.metric} ({each.direction[:3]})" for each in begun.plan.objectives)
+        asked = begun.settings.search.trials
+        few = f", only {begun.trials} points" if begun.trials < asked else ""
         goes_on = f", going on after {len(begun.so_far.trials)} trials" if begun.so_far.trials else ""
-        click.echo(f"study {begun.study}: {names}, {len(begun.plan.space)} settings{goes_on}", err=True)
+        number = len(begun.plan.space)
+        varied = f"{number} setting{'s' * (number > 1)}, * the best so far"
+        click.echo(f"study {begun.study}: {names}, {varied}{few}{goes_on}", err=True)
         if begun.recovered:
             click.echo(f"{begun.recovered} in flight when it was killed: tried again", err=True)
 
@@ -150,9 +154,9 @@ class TrialBoard:
         names = ", ".join(each.metric for each in self._begun.plan.objectives)
         title = f"search {self._begun.study} · {names} · {search.sampler} · {search.pruner} · {search.workers} at once"
         line = Table.grid(padding=(0, 2))
-        counts = f"{done}/{search.trials} trials"
+        counts = f"{done}/{self._begun.trials} trials"
         extra = ", ".join(f"{count} {name}" for name, count in self._counts.items() if count and name != "complete")
-        line.add_row(Text(counts, style="bold"), ProgressBar(search.trials, done, width=36),
+        line.add_row(Text(counts, style="bold"), ProgressBar(self._begun.trials, done, width=36),
                      Text(extra, style="dim"), Text(f"{elapsed:.0f} s", style="dim"))  # fmt: skip
         best = Text("no trial has finished yet", style="dim")
         if self._best is not None:

@@ -130,6 +130,25 @@ def points(found: Dimension, number: int) -> list[Any]:
     return [float(f"{value:.6g}") for value in spread]
 
 
+def size(found: Dimension) -> int | None:
+    """How many values it has; None for a continuous one."""
+    if isinstance(found, Whole):
+        return (found.high - found.low) // found.step + 1
+    return None if isinstance(found, Real) and found.step is None else len(every(found))
+
+
+def every(found: Dimension) -> list[Any]:
+    """All values of a discrete dimension."""
+    return list(range(found.low, found.high + 1, found.step)) if isinstance(found, Whole) else points(found, 2)
+
+
+def rounded(found: Dimension, value: Any) -> Any:
+    """A drawn number as it is written: six digits say enough, and stay within the ends."""
+    if isinstance(found, Real) and isinstance(value, float):
+        return min(max(float(f"{value:.6g}"), found.low), found.high)
+    return value
+
+
 def ends(found: Dimension) -> list[Any]:
     """Values that stand for all: if these are allowed, so is what lies between."""
     return list(found.values) if isinstance(found, Choice) else [found.low, found.high]

@@ -14,7 +14,7 @@ from tidemill.domain.record import now
 from tidemill.domain.run import Run
 from tidemill.errors import ConfigError, GateError
 from tidemill.files import fsync_tree
-from tidemill.ports import StopTraining, Summarised
+from tidemill.ports import Remarked, StopTraining, Summarised
 from tidemill.process import limit_threads, usable_cores
 from tidemill.stages.runfolder import CHECKPOINTS, Record, RunFolder, begin
 
@@ -61,6 +61,10 @@ class Tracked:
     def summary(self, text: str) -> None:
         if isinstance(self._report, Summarised):
             self._report.summary(text)
+
+    def remark(self, text: str) -> None:
+        if isinstance(self._report, Remarked):
+            self._report.remark(text)
 
 
 class Opened(NamedTuple):

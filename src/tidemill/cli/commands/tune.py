@@ -93,11 +93,14 @@ def _print_tuned(tuned: Tuned, *, as_json: bool) -> None:
 
     if as_json:
         trained = plain(tuned.trained) if tuned.trained is not None else None
-        print_json({**_plain(tuned.found), "ended": tuned.ended, "overrides": tuned.overrides, "trained": trained})
+        print_json({**_plain(tuned.found), "ended": tuned.ended, "overrides": tuned.overrides, "trained": trained,
+                    "registered_before": tuned.known.number if tuned.known else None})  # fmt: skip
         return
     _table(tuned.found)
     for overrides in tuned.overrides[:_LISTED]:
         click.echo(f"\n  tidemill train {' '.join(_quoted(each) for each in overrides)}")
+    if tuned.known is not None:
+        click.echo(f"\nmodel     {tuned.known} was made of these settings by this study before; nothing was trained")
     if tuned.trained is not None:
         figures = ", ".join(f"{name} {value:.4g}" for name, value in tuned.trained.evaluation.metrics.items())
         if tuned.trained.registered is None:
@@ -116,8 +119,8 @@ def _print_found(found: Found, *, as_json: bool) -> None:
 
 
 def _table(found: Found) -> None:
-    from tidemill.stages.search.page import short, spell
     from tidemill.stages.search.table import ranked
+    from tidemill.stages.search.words import short, spell
 
     rows = ranked(found.trials, maximize=found.directions[0] == "maximize")
     width = len(found.metrics)

@@ -101,9 +101,22 @@ def read_space(layout: Layout, arguments: Sequence[str]) -> Asked:
             )
         if key not in pinned:
             dimensions[key] = dimension_of(override, layout.conf, marker.task)
+    _check_effect(dimensions, settings)
     if not dimensions:
         raise ConfigError(
             "there is nothing to search for",
             "say what to try:  tidemill tune optimizer.lr='tag(log,interval(1e-4,1e-1))'",
         )
     return Asked(Space(layout, fixed, dimensions), settings)
+
+
+def _check_effect(dimensions: Mapping[str, Dimension], settings: Config) -> None:
+    """Trials that differ in nothing are no search."""
+    from tidemill.config.effect import bears, instead
+
+    for path in dimensions:
+        if not bears(path, settings):
+            raise ConfigError(
+                f"{path} does not bear on model={settings.model.kind}: all its values give the same model",
+                f"vary a setting of the model:  {instead(path, settings) or 'model.params.…'}",
+            )

@@ -94,8 +94,23 @@ def write_page(layout: Layout, study: optuna.Study) -> Found:
 
     result = found(layout, study)
     write_atomic(result.page.with_name(TABLE), as_csv(result.trials, list(result.metrics)).encode())
-    write_atomic(result.page, render(study, result.trials, list(result.metrics)).encode())
+    page = render(study, result.trials, list(result.metrics), _commands(study, result))
+    write_atomic(result.page, page.encode())
     return result
+
+
+def _commands(study: optuna.Study, result: Found) -> list[str]:
+    """What trains with the best settings; nothing for a study of a Tidemill that did not keep what trials share."""
+    import shlex
+
+    from tidemill.config.overrides import spelled
+    from tidemill.stages.search.study import FIXED
+
+    fixed = study.user_attrs.get(FIXED)
+    if fixed is None:
+        return []
+    chosen = [[f"{name}={spelled(value)}" for name, value in each.settings.items()] for each in result.best]
+    return [shlex.join(["tidemill", "train", *fixed, *each]) for each in chosen]
 
 
 def show(layout: Layout, name: str) -> Found:

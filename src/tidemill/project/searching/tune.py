@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from tidemill.config.schema import Config
     from tidemill.dataset.read import PackedDataset
+    from tidemill.domain.registry import ModelVersion
     from tidemill.project.searching.runs import TrialRuns
     from tidemill.project.training import Trained
     from tidemill.stages.search.loop import Watcher
@@ -35,13 +36,17 @@ Train = Callable[[Sequence[str], str], "Trained"]
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A search that is about to begin: `recovered` trials were in flight when it was killed, and wait again."""
+    """A search that is about to begin: `recovered` trials were in flight when it was killed, and wait again.
+
+    `trials` is what the study may hold: what was asked for, or all that there are.
+    """
 
     study: str
     plan: Plan
     settings: Config
     so_far: Found
     recovered: int
+    trials: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,7 @@ class Tuned:
     overrides: list[list[str]]
     unwritten: list[str]
     trained: Trained | None = None
+    known: ModelVersion | None = None  # these settings are registered already, from this study: nothing was trained
 
 
 def tune(
@@ -92,20 +98,22 @@ def _go_on(
     from tidemill.backends.trackers._owner import owner_is_dead, owner_tags
     from tidemill.stages.search.loop import Budget, Search
     from tidemill.stages.search.plan import target
-    from tidemill.stages.search.study import GRID, opened
+    from tidemill.stages.search.study import FIXED, GRID, REGISTERED, opened
     from tidemill.stages.search.trials import Trials
 
     search = settings.search
     study = opened(open_storage(layout), plan, search, name, longest=_longest(space, first))
+    study.set_user_attr(FIXED, space.overrides({}))
     trials = Trials(study, plan, owner=owner_tags())
     recovered = trials.recover(owner_is_dead)
-    allowed = min(search.trials, study.user_attrs.get(GRID, search.trials))
+    rows = trials.counted() + trials.open() + trials.waiting() if GRID in study.user_attrs else search.trials
+    allowed = min(search.trials, rows)
     left, ended = allowed - trials.counted(), "trials"
     judged = search.pruner != "none" and len(plan.objectives) == 1
     with _workers(layout, settings, min(search.workers, left)) as workers, _runs(layout, settings, study) as runs:
         watchers: list[Watcher] = [runs]
         if watch is not None:
-            watchers.append(watch(Begun(name, plan, settings, found(layout, study), recovered)))
+            watchers.append(watch(Begun(name, plan, settings, found(layout, study), recovered, allowed)))
         if left > 0:
             budget = Budget(allowed, search.timeout, target(search, plan.objectives))
             ended = Search(trials, workers, plan.objectives, budget, job=job, watchers=watchers, judged=judged).run()
@@ -114,8 +122,25 @@ def _go_on(
     tuned = Tuned(ended, result, overrides, runs.refused)
     if not (search.register and len(overrides) == 1 and len(plan.objectives) == 1):
         return tuned
+    known = _registered(layout, study, settings.name, overrides[0])
+    if known is not None:
+        return replace(tuned, known=known)
     trained = (train or _train(layout))(overrides[0], result.run)
-    return Tuned(ended, result, overrides, runs.refused, trained)
+    study.set_user_attr(REGISTERED, {"overrides": overrides[0], "run": trained.run.id})
+    return replace(tuned, trained=trained)
+
+
+def _registered(layout: Layout, study: optuna.Study, model: str, overrides: list[str]) -> ModelVersion | None:
+    """The version that an earlier call made of the same settings."""
+    from tidemill.domain.registry import fold
+    from tidemill.project.registry import events
+    from tidemill.stages.search.study import REGISTERED
+
+    last = study.user_attrs.get(REGISTERED, {})
+    if last.get("overrides") != overrides:
+        return None
+    versions = fold(events(layout, model)).versions.values()
+    return next((version for version in versions if version.run == last["run"]), None)
 
 
 def _train(layout: Layout) -> Train:

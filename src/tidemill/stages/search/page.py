@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import optuna
 from optuna.trial import TrialState
 
+from tidemill.stages.search.best import best_card
 from tidemill.stages.search.table import Row, ranked
+from tidemill.stages.search.words import short, spell
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 _MOST_ROWS = 200
+_TELLING = 10  # trials that importance can be read from
+_SCALE = [[0, "#8cc3bb"], [0.5, "#2f8f86"], [1, "#123f3b"]]  # no end of it fades into the page
 _INK = "#5d6b68"
 _COLOURS = ["#2f8f86", "#c98a2b", "#c2453d", "#6b7fb3", "#8a6d9e", "#7d8f3a", "#4fb3a9", "#a0764f"]
 _STYLE = """
@@ -36,7 +40,10 @@ section{background:var(--card);border:1px solid var(--line);border-radius:12px;p
 table{width:100%;border-collapse:collapse;font-variant-numeric:tabular-nums}
 td,th{padding:.32rem .5rem;text-align:right;border-bottom:1px solid var(--line);font-size:.88rem;white-space:nowrap}
 th{color:var(--soft);font-weight:500}.l{text-align:left}.w{white-space:normal}tr.best td{color:var(--tide);
-font-weight:600}tr.dim td{color:var(--soft)}.bad{color:var(--coral)}p{color:var(--soft);margin:.2rem 0}
+font-weight:600}tr.dim td{color:var(--soft)}.bad{color:var(--coral)}
+strong{font-size:1.5rem;color:var(--tide);margin-right:.6rem}pre{background:var(--wash);padding:.6rem .8rem;
+border-radius:8px;overflow-x:auto;margin:.6rem 0}dl{display:flex;flex-wrap:wrap;gap:.3rem 2rem;margin:.5rem 0}
+dt{color:var(--soft);font-size:.8rem}dd{margin:0;font-weight:600}p{color:var(--soft);margin:.2rem 0}
 """
 # Plotly draws on whatever lies below, in colours that are read on light and dark.
 _FIT = """
@@ -47,11 +54,12 @@ for (const each of document.querySelectorAll('.plotly-graph-div')) {
 """
 
 
-def render(study: optuna.Study, rows: list[Row], metrics: list[str]) -> str:
-    """The page of `study`, whose trials are `rows`."""
+def render(study: optuna.Study, rows: list[Row], metrics: list[str], commands: Iterable[str] = ()) -> str:
+    """The page of `study`, whose trials are `rows`; `commands` train with the settings of the best ones."""
     from plotly.offline import get_plotlyjs
 
     drawn = _figures(_renamed(study), metrics)
+    best = best_card(study, rows, metrics, list(commands))
     figures = [f"<section><h2>{escape(title)}</h2>{_div(figure)}</section>" for title, figure in drawn]
     code = f"<script>{get_plotlyjs()}</script>" if figures else ""
     return (
@@ -59,7 +67,7 @@ def render(study: optuna.Study, rows: list[Row], metrics: list[str]) -> str:
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{escape(study.study_name)} · search</title><style>{_STYLE}</style>{code}</head><body>"
         f"<header><h1>{escape(study.study_name)} <span>· search</span></h1>{_pills(rows)}</header>"
-        f"<main>{''.join(figures)}{_table(study, rows, metrics)}</main><script>{_FIT if figures else ''}</script>"
+        f"<main>{best}{''.join(figures)}{_table(study, rows, metrics)}</main><script>{_FIT if figures else ''}</script>"
         "</body></html>\n"
     )
 
@@ -75,13 +83,6 @@ def _renamed(study: optuna.Study) -> optuna.Study:
             trial.params = {names[name]: value for name, value in trial.params.items()}
             copy.add_trial(trial)
     return copy
-
-
-def short(names: Iterable[str]) -> dict[str, str]:
-    """Each dotted name with its last word, or itself where that word is another's, too."""
-    known = list(dict.fromkeys(names))
-    last = [name.rpartition(".")[2] for name in known]
-    return {name: word if last.count(word) == 1 else name for name, word in zip(known, last, strict=True)}
 
 
 def _pills(rows: list[Row]) -> str:
@@ -112,7 +113,7 @@ def _figures(study: optuna.Study, metrics: list[str]) -> Iterator[tuple[str, go.
         if len(metrics) > 1:
             about["target"] = _nth(index)
         of = f" for {metric}" if len(metrics) > 1 else ""
-        if enough and (importance := _importance(study, about)) is not None:
+        if enough and len(finished) >= _TELLING and (importance := _importance(study, about)) is not None:
             yield f"Importance of each setting{of}", importance
         yield f"Parallel coordinates{of}", draw.plot_parallel_coordinate(study, **about)
         yield f"Slices{of}", draw.plot_slice(study, **about)
@@ -142,8 +143,35 @@ def _div(figure: go.Figure) -> str:
     figure.update_layout(width=None, colorway=_COLOURS)
     figure.update_xaxes(gridcolor="rgba(120,140,135,.2)", zeroline=False, automargin=True)
     figure.update_yaxes(gridcolor="rgba(120,140,135,.2)", zeroline=False, automargin=True)
+    _tidy(figure)
     html = figure.to_html(full_html=False, include_plotlyjs=False, config={"displayModeBar": False, "responsive": True})
     return str(html).replace("</script><", "</script>\n<")
+
+
+def _tidy(figure: go.Figure) -> None:
+    """Whole numbers where there are no others, colours that are seen, and titles that do not lie over ticks."""
+    figure.update_xaxes(title_standoff=12)
+    figure.update_yaxes(title_standoff=12)
+    for trace in figure.data:
+        if trace.type == "parcoords":
+            trace.line.update(colorscale=_SCALE)
+            for each in trace.dimensions:
+                if each.tickvals is None and _few_whole(each.values):
+                    each.update(tickvals=sorted(set(each.values)))
+        elif trace.type == "scatter" and trace.x is not None:
+            if _few_whole(trace.x):
+                figure.update_layout({(trace.xaxis or "x").replace("x", "xaxis", 1): {"dtick": 1, "type": "linear"}})
+            if trace.marker.colorscale is not None:
+                trace.marker.update(colorscale=_SCALE)
+            if trace.marker.showscale and _few_whole(trace.marker.color):
+                trace.marker.colorbar.update(dtick=1)
+
+
+def _few_whole(values: Iterable[Any] | None) -> bool:
+    """Whether all are whole numbers, so near to each other that each can have a tick."""
+    numbers = list(values) if values is not None and not isinstance(values, str) else []
+    whole = all(isinstance(each, int | float | np.number) and float(each).is_integer() for each in numbers)
+    return bool(numbers) and whole and max(numbers) - min(numbers) <= _TELLING
 
 
 def _table(study: optuna.Study, rows: list[Row], metrics: list[str]) -> str:
@@ -167,10 +195,3 @@ def _line(row: Row, names: list[str], width: int, *, best: bool) -> str:
     bad = " bad" if row.state == "failed" else ""
     kind = "best" if best else "" if row.state == "complete" else "dim"
     return f'<tr class="{kind}">{cells}<td class="l w{bad}">{escape(state)}</td></tr>'
-
-
-def spell(value: Any) -> str:
-    """A setting as a person reads it."""
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return value if isinstance(value, str) else json.dumps(value)

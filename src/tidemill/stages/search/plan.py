@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from tidemill.config.space import Choice, Dimension
+from tidemill.config.space import Choice, Dimension, rounded, size
 from tidemill.domain.digest import Digest
 from tidemill.errors import ConfigError
 
@@ -49,6 +49,12 @@ class Plan:
         space = {name: [type(each).__name__, asdict(each)] for name, each in self.space.items()}
         return Digest.of_json({"objectives": [asdict(each) for each in self.objectives], "space": space,
                                "about": dict(self.about)})  # fmt: skip
+
+    @property
+    def points(self) -> int | None:
+        """How many trials there can be, no two of them alike; None where a setting is continuous."""
+        sizes = [size(each) for each in self.space.values()]
+        return None if None in sizes else math.prod(each for each in sizes if each is not None)
 
     @property
     def name(self) -> str:
@@ -107,4 +113,4 @@ def internal(found: Dimension, value: Any) -> Any:
     """The reverse of `external`."""
     if isinstance(found, Choice):
         return next((each for each in found.values if external(found, each) == value), value)
-    return value
+    return rounded(found, value)

@@ -19,7 +19,7 @@ from optuna.distributions import (
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages import RDBStorage
 
-from tidemill.config.space import Choice, Dimension, Whole, points
+from tidemill.config.space import Choice, Dimension, Whole, every, points
 from tidemill.errors import ConfigError, NotFoundError, StateError, nearest
 from tidemill.stages.search.plan import Plan, external
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tidemill.config.schema import SearchConfig
 
 PLAN, RUN, METRICS, GRID = "tidemill.plan", "tidemill.run", "tidemill.metrics", "tidemill.grid"
+REGISTERED, FIXED = "tidemill.registered", "tidemill.fixed"
 _MOST_ROWS = 100_000
 
 
@@ -87,8 +88,8 @@ def opened(at: RDBStorage, plan: Plan, search: SearchConfig, name: str, *, longe
     )  # fmt: skip
     study.set_user_attr(PLAN, plan.digest)
     study.set_user_attr(METRICS, [each.metric for each in plan.objectives])
-    if search.sampler == "grid":
-        _enqueue_grid(study, plan, search)
+    if search.sampler == "grid" or (plan.points is not None and plan.points <= search.trials):
+        _enqueue_grid(study, plan, search)  # a sampler would try some of so few twice, and others never
     return study
 
 
@@ -106,8 +107,9 @@ def _plan_of(at: RDBStorage, name: str) -> str | None:
 
 
 def _enqueue_grid(study: optuna.Study, plan: Plan, search: SearchConfig) -> None:
-    """Every row of the grid as a waiting trial, once; the study goes on with those that are left."""
-    wanted = {name: points(each, search.points) for name, each in plan.space.items()}
+    """Every row of the grid, or of a small space, as a waiting trial, once; a study goes on with those left."""
+    grid = search.sampler == "grid"
+    wanted = {name: points(each, search.points) if grid else every(each) for name, each in plan.space.items()}
     rows = 1
     for values in wanted.values():
         rows *= len(values)

@@ -7,6 +7,7 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tidemill.config.space import Real, rounded
 from tidemill.stages.search.trials import LOST, REASON, SECONDS
 
 if TYPE_CHECKING:
@@ -37,8 +38,16 @@ def _row(trial: optuna.trial.FrozenTrial) -> Row:
     if trial.state.name == "PRUNED" and not values and trial.last_step is not None:
         values = (trial.intermediate_values[trial.last_step],)
     settings = trial.params or trial.system_attrs.get("fixed_params", {})
+    settings = {name: _written(trial.distributions.get(name), value) for name, value in settings.items()}
     return Row(trial.number, "lost" if lost else state, values, trial.user_attrs.get(SECONDS), dict(settings),
                str(trial.user_attrs.get(REASON, "")))  # fmt: skip
+
+
+def _written(drawn: Any, value: Any) -> Any:
+    """As the trial was trained with it: numbers that were drawn freely are rounded."""
+    if hasattr(drawn, "low") and isinstance(value, float):
+        return rounded(Real(drawn.low, drawn.high, drawn.step, drawn.log), value)
+    return value
 
 
 def ranked(found: list[Row], *, maximize: bool) -> list[Row]:

@@ -53,6 +53,10 @@ class Trials:
         """Trials that are enqueued: put back, or rows of a grid."""
         return len(self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)))
 
+    def open(self) -> int:
+        """Trials in work, of this process and others."""
+        return len(self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)))
+
     def ask(self) -> Asked:
         """The next trial."""
         trial = self.study.ask(self._distributions)

@@ -32,6 +32,7 @@ from tidemill.backends.families.networks.watch import Watch
 from tidemill.domain.chain import Link
 from tidemill.domain.record import from_plain, to_plain
 from tidemill.errors import StateError
+from tidemill.ports import Remarked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -176,6 +177,8 @@ class Training:
         if self._config.callbacks.lr_monitor:
             found["learning_rate"] = rate
         self._report.metrics(found, epoch + 1)
+        if stop and epoch + 1 < self._config.trainer.max_epochs and isinstance(self._report, Remarked):
+            self._report.remark(self.watch.told(epoch + 1))
         return stop or not math.isfinite(metrics.get("train_loss", 0.0))
 
     @torch.no_grad()

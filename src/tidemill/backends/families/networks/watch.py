@@ -39,6 +39,12 @@ class Watch:
         lost = not math.isfinite(value) or self._waited >= self._settings.patience
         return self._settings.enabled and lost
 
+    def told(self, epoch: int) -> str:
+        """Why training ends after `epoch`, and what becomes of its weights."""
+        why = f"{self._settings.monitor} no better for {self._waited} epoch{'s' * (self._waited > 1)}"
+        kept = f"; weights of epoch {self.epoch}" if self._keep and self.epoch else ""
+        return f"stopped after epoch {epoch}: {why}{kept}"
+
     def state(self) -> dict[str, Any]:
         """As plain values; the weights are apart."""
         return {"best": self._best, "waited": self._waited, "epoch": self.epoch}

@@ -16,7 +16,7 @@ from tidemill.backends.families.tables.links import TreeLinks
 from tidemill.backends.families.tables.saved import dump_skops, load_skops, write_config
 from tidemill.config.architectures import XGBoost, params_of
 from tidemill.errors import BundleError, ConfigError
-from tidemill.ports import Scored
+from tidemill.ports import Remarked, Scored
 from tidemill.process import limit_threads
 
 if TYPE_CHECKING:
@@ -92,7 +92,13 @@ def boost(
         callbacks=[_Report(report, params.trees), TreeLinks(chain)],
     )  # fmt: skip
     best = booster.attr("best_iteration")
-    return booster if best is None else booster[: int(best) + 1]
+    if best is None:
+        return booster
+    grown = booster.num_boosted_rounds()
+    if grown < params.trees and isinstance(report, Remarked):
+        kept = f"the first {int(best) + 1} are kept"
+        report.remark(f"stopped after {grown} trees: no better for {params.patience}; {kept}")
+    return booster[: int(best) + 1]
 
 
 def objective_of(config: Config, classes: int) -> dict[str, Any]:
