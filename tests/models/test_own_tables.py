@@ -15,7 +15,7 @@ from tidemill.backends.families.tabular import TabularFamily
 from tidemill.bundle.preprocess import Preprocessor
 from tidemill.config.schema import Config
 from tidemill.dataset.read import PackedDataset
-from tidemill.errors import BundleError, ConfigError, GateError, StateError
+from tidemill.errors import BundleError, ConfigError, StateError
 
 from ..training.samples import Heard, settings
 
@@ -88,7 +88,7 @@ def test_a_class_of_ones_own_is_trained_where_no_export_is_asked_for(
 ) -> None:
     project = source("my_models.py", MODELS)
     family = TabularFamily(project)
-    with pytest.raises(GateError, match="Centre cannot be written as ONNX") as raised:
+    with pytest.raises(ConfigError, match="Centre cannot be written as ONNX") as raised:
         family.check(config("Centre"), cancer)
     assert "export.required=false" in raised.value.remedy
     heard = Heard()
@@ -121,7 +121,7 @@ def test_what_is_no_model_is_said(
 
 
 def test_a_part_that_has_no_form_is_named(source: Write, diabetes: PackedDataset, tmp_path: Path) -> None:
-    with pytest.raises(GateError, match="KernelRidge cannot be written as ONNX"):
+    with pytest.raises(ConfigError, match="KernelRidge cannot be written as ONNX"):
         TabularFamily(source("my_models.py", MODELS)).check(config("odd"), diabetes)
 
 

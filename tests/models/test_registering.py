@@ -25,7 +25,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Layout:
 
 
 def test_it_is_refused_before_a_run_begins(project: Layout) -> None:
-    with pytest.raises(GateError, match="NearestCentroid cannot be written as ONNX"):
+    with pytest.raises(ConfigError, match="NearestCentroid cannot be written as ONNX"):
         training.train(project, GIVEN)
     with pytest.raises(ConfigError, match="NearestCentroids"):
         training.train(project, ["model=sklearn", "model.params.estimator=NearestCentroids"])

@@ -41,7 +41,7 @@ class TabularFamily:
 
     def check(self, config: Config, data: PackedDataset) -> None:
         """Before anything is trained. Raises ConfigError when the model is not made for the kind of target, and
-        GateError when it could not be exported though `export.required` asks for it."""
+        when it could not be exported though `export.required` asks for it."""
         kind = data.version.kind
         if kind not in ARCHITECTURES[config.model.kind].kinds:
             fitting = [name for name, each in ARCHITECTURES.items() if "tabular" in each.tasks and kind in each.kinds]

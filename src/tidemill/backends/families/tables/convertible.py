@@ -6,7 +6,7 @@ from typing import Any
 
 from sklearn.pipeline import Pipeline
 
-from tidemill.errors import GateError
+from tidemill.errors import ConfigError
 
 _UNFAITHFUL = ("GaussianProcessClassifier", "RadiusNeighborsClassifier", "RadiusNeighborsRegressor")
 """The converter knows them; what it writes does not run, or has no answer where the estimator has one."""
@@ -30,10 +30,10 @@ def unconvertible(estimator: Any) -> str | None:
 
 
 def check_convertible(estimator: Any) -> None:
-    """Raises GateError for an estimator that has no ONNX form, so that its version could not be registered."""
+    """Raises ConfigError for an estimator that has no ONNX form, so that its version could not be registered."""
     name = unconvertible(estimator)
     if name is not None:
-        raise GateError(
+        raise ConfigError(
             f"{name} cannot be written as ONNX, so no version of it could be registered or served",
             "export.required=false  trains and evaluates it all the same; or choose another estimator",
         )

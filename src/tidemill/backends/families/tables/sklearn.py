@@ -34,7 +34,7 @@ _FOLDS = 3  # rows of a class that calibration needs
 def chosen_estimator(config: Config, kind: Kind, root: Path) -> Any:
     """The estimator that the settings name, not fitted.
 
-    Raises ConfigError when there is none, and GateError when it has no ONNX form and `export.required` asks for one.
+    Raises ConfigError when there is none, and when it has no ONNX form though `export.required` asks for one.
     """
     if config.model.kind == "sklearn":
         params = params_of(config.model, Sklearn)
