@@ -82,7 +82,10 @@ def _imported(path: str, source: Path) -> Imported:
     module, files = _module(module_name, source)
     make = getattr(module, name, None)
     if make is None:
-        known = [each for each in vars(module) if not each.startswith("_") and callable(getattr(module, each))]
+        known = [
+            each for each, value in vars(module).items()
+            if not each.startswith("_") and callable(value) and getattr(value, "__module__", None) == module_name
+        ]  # fmt: skip
         raise ConfigError(f"{_SETTING}: {module_name} has no {name!r}", nearest(name, known, kind="names in it"))
     if not callable(make):
         raise ConfigError(

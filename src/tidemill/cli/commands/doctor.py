@@ -25,7 +25,7 @@ _WIDTH = 30  # of a whole step, as a bar
 
 @click.group(
     invoke_without_command=True,
-    epilog="Example: tidemill doctor. Exit code 1 when something fails.  For a training: tidemill doctor train",
+    epilog="Example: tidemill doctor. Exit code 1 when something fails.  For a network: tidemill doctor train",
 )
 @json_option
 @click.pass_context
@@ -66,7 +66,8 @@ def _print(finding: Finding) -> None:
 def train(settings: tuple[str, ...], seconds: float, as_json: bool) -> None:
     """Clock some steps of the training that SETTINGS describe: what bounds it, and what other settings would gain.
 
-    SETTINGS are those of tidemill train. Nothing is kept or registered, and the project's tracker hears nothing.
+    For networks only: boosted trees and scikit-learn have no steps to clock. SETTINGS are those of tidemill train.
+    Nothing is kept or registered, and the project's tracker hears nothing.
     """
     from tidemill.cli.bars import bar
     from tidemill.project.layout import find_project

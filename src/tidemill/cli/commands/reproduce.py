@@ -72,8 +72,8 @@ class _Shown:
 
     def links(self, same: int, total: int) -> None:
         """So far it is the same."""
-        if same and total:
-            end = "\n" if same == total or not sys.stderr.isatty() else "\r"
+        if same and total and (same == total or sys.stderr.isatty()):
+            end = "\n" if same == total else "\r"
             click.echo(f"{'weights':<12} {same} of {total} digests compared", err=True, nl=False)
             click.echo(end, err=True, nl=False)
 
