@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tidemill.cli.diff_view import print_diff
 from tidemill.dataset.diff import ColumnDiff, DatasetDiff, SplitDiff, compare
 from tidemill.dataset.read import PackedDataset
 from tidemill.stages.ingest import Reading
@@ -103,6 +104,26 @@ def test_columns_side_by_side(tmp_path: Path) -> None:
     assert len(size.values) == 29 and all(sum(share) == pytest.approx(1) for share in size.shares)
     assert columns["colour"].values == ("red", "green")
     assert columns["colour"].shares[0] == pytest.approx((200 / 300, 100 / 300))
+
+
+def test_the_columns_that_moved_are_shown_first_and_the_others_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def table(shift: int, days: int) -> PackedDataset:
+        place = tmp_path / f"{shift}.parquet"
+        rows = {"same": [at % 7 for at in range(400)], "target": ["a", "b"] * 200}
+        rows |= {"far": [at + 400 * shift for at in range(400)], "near": [at % 100 + 10 * shift for at in range(400)]}
+        when = pa.array([(at % 9 + days) * 86_400 for at in range(400)], pa.timestamp("s"))
+        pq.write_table(pa.table({**rows, "when": when}), place)
+        return read(place, "tabular")
+
+    print_diff(compare(table(0, 0), table(1, 20)))
+    shown = capsys.readouterr().out
+    _, header, *lines = shown[shown.index("\n\n") :].splitlines()[1:]
+    assert header == "column\tapart\twas\tis"
+    assert [line.split("\t")[0] for line in lines[:3]] == ["far", "when", "near"]
+    assert "from 1970-01-01 00:00, to 1970-01-09 00:00" in lines[1] and "mostly" not in shown
+    assert lines[3] == "  2 other columns less than 5% apart"
 
 
 def test_a_column_that_came_and_one_that_went(tmp_path: Path) -> None:

@@ -7,17 +7,21 @@ from typing import TYPE_CHECKING
 import click
 
 from tidemill.cli.tables import print_table
+from tidemill.dataset.profile import QUANTILES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tidemill.dataset.diff import ColumnDiff, DatasetDiff, RowSample, SplitDiff
     from tidemill.dataset.profile import ColumnProfile
 
 _CLASSES = 20
 _RELABELLED = 5
+_APART = 0.05  # two halves of one set are as far apart as 2 or 3 %
 
 
 def print_diff(found: DatasetDiff) -> None:
-    """Rows of each split, classes, columns with their distributions, and some relabelled rows."""
+    """Rows of each split, classes, columns that are distributed otherwise, and some relabelled rows."""
     click.echo(f"{found.old} ({found.old_digest.short})  ->  {found.new} ({found.new_digest.short})")
     if found.equal:
         click.echo("  equal")
@@ -33,12 +37,18 @@ def print_diff(found: DatasetDiff) -> None:
         _print_classes(split)
     for sample in [each for each in found.samples if each.what == "relabelled"][:_RELABELLED]:
         click.echo(f"  relabelled: {_shown(sample)}: {sample.was} -> {sample.label}")
-    if found.columns:
+    _print_columns(sorted(found.columns, key=lambda column: -column.apart))
+
+
+def _print_columns(columns: Sequence[ColumnDiff]) -> None:
+    """Those whose values are distributed otherwise, the farthest apart first."""
+    moved = [column for column in columns if column.apart >= _APART]
+    if moved:
         click.echo()
-        print_table(
-            ("column", "type", "missing", "mean", "sd", "median", "most frequent"),
-            [_row(column) for column in found.columns],
-        )
+        print_table(("column", "apart", "was", "is"), [_row(column) for column in moved], right=("apart",))
+    if rest := len(columns) - len(moved):
+        noun = f"{'other ' if moved else ''}column{'' if rest == 1 else 's'}"
+        click.echo(f"  {rest} {noun} less than {_APART:.0%} apart")
 
 
 def _changes(split: SplitDiff) -> str:
@@ -60,28 +70,25 @@ def _shown(sample: RowSample) -> str:
 
 
 def _row(column: ColumnDiff) -> list[str]:
-    types = [each.type for each in (column.before, column.after) if each is not None]
-    sides = [_figures(each) for each in (column.before, column.after)]
-    return [
-        column.name,
-        _arrow(types[0], types[-1]),
-        *(_arrow(before, after) for before, after in zip(*sides, strict=True)),
-    ]
+    before, after = _figures(column.before), _figures(column.after)
+    both = column.before is not None and column.after is not None
+    words = [word for word in before | after if not both or before.get(word) != after.get(word)]
+    sides = [", ".join(f"{word} {side[word]}" for word in words if word in side) for side in (before, after)]
+    return [column.name, f"{column.apart:.0%}", *(side or "–" for side in sides)]
 
 
-def _arrow(before: str, after: str) -> str:
-    return after if before == after else f"{before or '–'} -> {after or '–'}"
-
-
-def _figures(profile: ColumnProfile | None) -> list[str]:
-    """Share of missing values, mean, standard deviation, median, and the most frequent value with its share."""
+def _figures(profile: ColumnProfile | None) -> dict[str, str]:
+    """What tells a column from another one: of numbers their middle and spread, of dates their ends, of names the most
+    frequent with its share; and the share of missing values."""
     if profile is None:
-        return [""] * 5
-    numbers = [profile.mean, profile.sd, profile.quantiles[3] if profile.quantiles else None]
-    present = max(1, profile.rows - profile.nulls)
-    top = next(((value, rows) for value, rows in profile.top.items() if rows > 1), None)
-    return [
-        f"{profile.nulls / max(1, profile.rows):.1%}",
-        *("" if value is None else f"{value:.4g}" for value in numbers),
-        f"{top[0][:24]} {top[1] / present:.0%}" if top else "",
-    ]
+        return {}
+    found = {}
+    if profile.mean is not None and profile.sd is not None and profile.quantiles:
+        median = profile.quantiles[QUANTILES.index(0.5)]
+        found = {"median": f"{median:.4g}", "mean": f"{profile.mean:.4g}", "sd": f"{profile.sd:.3g}"}
+    elif profile.low is not None:
+        found = {"from": str(profile.low)[:16], "to": str(profile.high)[:16]}
+    elif profile.top:
+        value, rows = next(iter(profile.top.items()))
+        found = {"mostly": f"{value[:24]} {rows / max(1, profile.rows - profile.nulls):.0%}"}
+    return found | {"missing": f"{profile.nulls / max(1, profile.rows):.1%}"}

@@ -42,6 +42,16 @@ class ColumnDiff:
     values: tuple[float, ...] | tuple[str, ...]
     shares: tuple[tuple[float, ...], tuple[float, ...]]
 
+    @property
+    def apart(self) -> float:
+        """How far apart both sides are, from 0 to 1: half the sum of the differences of `shares` (total variation), or
+        the difference of the shares of missing values, whichever is more; 1 where one side lacks the column."""
+        if self.before is None or self.after is None:
+            return 1.0
+        missing = [side.nulls / max(1, side.rows) for side in (self.before, self.after)]
+        moved = sum(abs(a - b) for a, b in zip(*self.shares, strict=True)) / 2
+        return max(moved, abs(missing[0] - missing[1]))
+
 
 @dataclass(frozen=True, slots=True)
 class RowSample:
