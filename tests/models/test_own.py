@@ -22,7 +22,7 @@ Write = Callable[[str, str], Path]
 NET = """
 import torch
 from torch import nn
-
+from torch.nn import Linear
 import layers
 
 
@@ -132,6 +132,7 @@ def test_settings_are_its_keyword_arguments(project: Path, digits: PackedDataset
     ("name", "headline", "remedy"),
     [
         ("Nett", "my_net has no 'Nett'", "Net"),
+        ("Lineer", "my_net has no 'Lineer'", "names in it: "),
         ("ANSWER", "my_net.ANSWER is a int, not a class", "name the class"),
         ("NotOne", "makes a NotOne, not a torch.nn.Module", "torch.nn.Module"),
         ("Wide", r"gives \[2, 16\] for two rows; the data has 10 classes", "logits"),
@@ -145,6 +146,7 @@ def test_what_is_no_model_is_said_in_one_line(
     with pytest.raises(ConfigError, match=headline) as raised:
         fitted(project, digits, tmp_path, name)
     assert remedy in raised.value.remedy
+    assert "Linear" not in raised.value.remedy  # which it imports
     assert "\n" not in raised.value.headline
 
 

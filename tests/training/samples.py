@@ -18,12 +18,16 @@ class Heard:
     def __init__(self) -> None:
         self.steps: list[tuple[int, Mapping[str, float]]] = []
         self.notes: list[str] = []
+        self.remarks: list[str] = []
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         self.steps.append((step, dict(values)))
 
     def progress(self, done: int, total: int, note: str) -> None:
         self.notes.append(note)
+
+    def remark(self, text: str) -> None:
+        self.remarks.append(text)
 
 
 def packed(path: Path, into: Path, task: Task, *, target: str | None = None, kind: Kind | None = None) -> PackedDataset:

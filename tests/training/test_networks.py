@@ -130,6 +130,9 @@ def test_training_ends_early_and_with_the_best_weights(digits: PackedDataset, he
     losses = [step["val_loss"] for _, step in heard.steps]
     assert len(losses) < 40
     assert losses[-1] >= min(losses)
+    best = losses.index(min(losses)) + 1
+    said = f"stopped after epoch {len(losses)}: val_loss no better for 1 epoch; weights of epoch {best}"
+    assert heard.remarks == [said]
     examples = digits.examples("val")
     scored = model.score(Preprocessor(model.preprocessing).prepare(examples.inputs))
     assert evaluate(model.signature, scored, examples).metrics["log_loss"] == pytest.approx(min(losses), abs=1e-3)

@@ -152,19 +152,17 @@ def _tidy(figure: go.Figure) -> None:
     """Whole numbers where there are no others, colours that are seen, and titles that do not lie over ticks."""
     figure.update_xaxes(title_standoff=12)
     figure.update_yaxes(title_standoff=12)
+    on: dict[str, list[Any]] = {}  # all that lies on each axis
     for trace in figure.data:
         if trace.type == "parcoords":
             trace.line.update(colorscale=_SCALE)
-            for each in trace.dimensions:
-                if each.tickvals is None and _few_whole(each.values):
-                    each.update(tickvals=sorted(set(each.values)))
         elif trace.type == "scatter" and trace.x is not None:
-            if _few_whole(trace.x):
-                figure.update_layout({(trace.xaxis or "x").replace("x", "xaxis", 1): {"dtick": 1, "type": "linear"}})
+            on.setdefault((trace.xaxis or "x").replace("x", "xaxis", 1), []).extend(trace.x)
             if trace.marker.colorscale is not None:
                 trace.marker.update(colorscale=_SCALE)
             if trace.marker.showscale and _few_whole(trace.marker.color):
                 trace.marker.colorbar.update(dtick=1)
+    figure.update_layout({axis: {"dtick": 1, "type": "linear"} for axis, values in on.items() if _few_whole(values)})
 
 
 def _few_whole(values: Iterable[Any] | None) -> bool:
