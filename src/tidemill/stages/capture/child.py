@@ -82,9 +82,10 @@ class Child:
             if number is signal.SIGWINCH:
                 for stream in self._streams:
                     stream.follow_size()
-            if self.pid and info.si_code < _FROM_KERNEL and info.si_pid != self.pid:
+            pid = self.pid  # once it is 0 there is nobody to tell, and 0 would mean the whole group
+            if pid and info.si_code < _FROM_KERNEL and info.si_pid != pid:
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(self.pid, number)
+                    os.kill(pid, number)
             if number is signal.SIGTSTP:
                 os.kill(os.getpid(), signal.SIGSTOP)
 
