@@ -97,7 +97,7 @@ def capture(asked: Asked) -> Outcome:
 
 
 def _capture(asked: Asked, folder: Path) -> Outcome:
-    library = native.library(asked.layout.cache) if asked.preload else None
+    library = native.built(asked.layout.cache) if asked.preload else None
     log = _open_log(folder, _program(asked.command)[0], str(asked.root)) if library else None
     original = _environment()
     outputs = streams.open_streams()

@@ -59,7 +59,7 @@ def made(found: Imported, path: str, settings: Mapping[str, Any]) -> Any:
     """The model. Raises ConfigError with what its own code says, and the line that says it."""
     try:
         return found.make(**settings)
-    except Exception as error:
+    except Exception as error:  # whatever the user's code raises
         raise ConfigError(f"{path}: {told(error, found)}", "correct it, or model.params.settings") from None
 
 
@@ -132,7 +132,7 @@ def _module(name: str, source: Path) -> tuple[Any, tuple[Path, ...]]:
     written, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # nothing appears in the user's folder
     try:
         module = importlib.import_module(name)
-    except Exception as error:
+    except Exception as error:  # whatever the user's code raises while it is imported
         files = tuple(source.rglob("*.py"))
         stand_in = Imported(Imported, files, Digest.of_bytes(b""))
         raise ConfigError(f"{_SETTING}: importing {name}: {told(error, stand_in)}", "correct that file") from None

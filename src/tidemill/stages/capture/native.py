@@ -17,7 +17,7 @@ from tidemill.stages.capture.notes import STARTED, NoteLog
 _COMPILERS = ("cc", "gcc", "clang")
 
 
-def library(folder: Path) -> Path | None:
+def built(folder: Path) -> Path | None:
     """The compiled library, kept in `folder`; None where it cannot be had or does not work.
 
     One that was compiled but did not work leaves an empty file, so that it is not tried at each run.

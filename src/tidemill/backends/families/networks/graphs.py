@@ -21,7 +21,7 @@ class Graph(nn.Module):
 
     def logits(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Logits [N, classes] and embedding [N, D]: what the loss is computed from."""
-        raise NotImplementedError
+        raise NotImplementedError  # each kind of input has a graph of its own
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         """`scores` float32 [N, classes], rows summing to 1, and `embedding` float32 [N, D]."""
