@@ -68,7 +68,7 @@ def test_a_table_has_its_distributions(project: Projects, tmp_path: Path) -> Non
         assert _tidemill(layout.root, "data", "add", "../in.csv", "--name", "things").returncode == 0
     done = _tidemill(layout.root, "data", "diff", "1.0.0", "1.1.0", "--html", "page.html")
     assert done.returncode == 0, done.stderr
-    assert "size\tdouble" in done.stdout
+    assert "size\t33%\tmedian 60, mean 60\tmedian 100, mean 100" in done.stdout
     page = _read(layout.root / "page.html")
     assert page.text.count("apart") >= 4 and "svg" in page.tags and page.addresses == []
 
