@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import subprocess
 import sys
 import threading
@@ -131,6 +132,31 @@ os.makedirs('stage/deep'); open('stage/deep/x.bin', 'w').write('x'); os.rename('
     assert {name: file["digest"] for name, file in writes.items()} == {
         "changed.csv": digest(b"another"), "final.txt": digest(b"whole"), "result/deep/x.bin": digest(b"x"),
     }  # fmt: skip
+
+
+RENAMES = """
+import ctypes, os, platform
+number = {'x86_64': 264, 'aarch64': 38}[platform.machine()]  # renameat, past the C library, as Rust's rustix does it
+def save(part, name, text):
+    open(part, 'w').write(text)
+    ctypes.CDLL(None).syscall(number, -100, part.encode(), -100, name.encode())
+save('.tmp1', 'once.txt', 'whole'); open('once.txt').read()
+save('same.part', 'twice.txt', 'one'); kept = open('twice.txt'); save('same.part', 'twice.txt', 'two')
+save('.tmp2', 'linked.txt', 'both'); os.link('linked.txt', 'also.txt')
+open('.tmp3', 'w').write('x'); os.remove('.tmp3')
+"""
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "aarch64"), reason="the system call has another number")
+def test_a_file_that_is_renamed_past_the_c_library_was_written(folder: Folder) -> None:
+    folder.write("a.py", RENAMES)
+    done = folder.python("a.py")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert {name: file["digest"] for name, file in files(folder, "writes").items()} == {
+        "once.txt": digest(b"whole"), "twice.txt": digest(b"two"), "linked.txt": digest(b"both"),
+        "also.txt": digest(b"both"),
+    }  # fmt: skip
+    assert folder.names("reads") == set(), "what it wrote itself is no input"
 
 
 def test_what_was_read_and_could_not_be_digested_is_said(folder: Folder) -> None:

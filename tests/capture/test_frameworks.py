@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from typing import Any
 
@@ -161,6 +162,62 @@ def test_a_trainer_of_lightning_can_be_pickled_and_read_without_us(folder: Folde
     assert done.returncode == 0, done.stderr.decode()
     read = folder.bare(sys.executable, "-c", "import pickle; pickle.load(open('trainer.pkl', 'rb'))")
     assert read.returncode == 0, read.stderr.decode()
+
+
+TRAINER = """
+import sys
+import torch
+from transformers import BertConfig, BertForSequenceClassification, Trainer, TrainingArguments
+from transformers.utils import logging
+logging.disable_progress_bar()
+torch.manual_seed(0)
+config = BertConfig(vocab_size=50, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16)
+lines = open('words.txt').read().splitlines()
+rows = [{'input_ids': torch.tensor([int(word) for word in line.split()]), 'labels': number % 2}
+        for number, line in enumerate(lines)]
+arguments = TrainingArguments(
+    output_dir='out', max_steps=4, logging_steps=1, per_device_train_batch_size=4, learning_rate=1e-3, use_cpu=True,
+    report_to='none', save_steps=4, disable_tqdm=True,
+)
+trainer = Trainer(BertForSequenceClassification(config), arguments, train_dataset=rows, eval_dataset=rows)
+trainer.train()
+trainer.evaluate()
+trainer.save_model('model')
+BertForSequenceClassification.from_pretrained('model')
+sys.exit(3)
+"""
+
+
+@pytest.mark.slow
+def test_transformers_trainer(folder: Folder) -> None:
+    folder.environment["HF_HUB_OFFLINE"] = "1"
+    folder.write("train.py", TRAINER)
+    folder.write(
+        "words.txt", "".join(f"{' '.join(str((7 * row + 3 * at) % 50) for at in range(8))}\n" for row in range(16))
+    )
+    without, within = folder.bare(sys.executable, "train.py"), folder.python("train.py")
+    assert (within.returncode, within.stderr) == (without.returncode, without.stderr) == (3, b"")
+    timed = re.compile(rb"('(?:train|eval)_(?:runtime|\w+_per_second)': )'[^']*'")
+    assert timed.sub(rb"\1", within.stdout) == timed.sub(rb"\1", without.stdout)
+    shown = folder.show()
+    told = {"learning_rate": "0.001", "max_steps": "4", "per_device_train_batch_size": "4", "seed": "42",
+            "lr_scheduler_type": "linear", "model": "BertForSequenceClassification", "optimizer": "AdamW"}  # fmt: skip
+    assert told.items() <= shown["params"].items()
+    assert shown["params"]["parameters"] == shown["params"]["optimizer.parameters"]
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{folder.path}/.tidemill/tidemill.db")
+    losses = client.get_metric_history(shown["run"], "loss")
+    said = [float(each) for each in re.findall(rb"'loss': '([\d.]+)'", within.stdout)]
+    assert [each.step for each in losses] == [1, 2, 3, 4]
+    assert [each.value for each in losses] == pytest.approx(said, rel=1e-3)
+    assert shown["metrics"]["eval_loss"] > 0
+    assert folder.names("reads") == {"words.txt"}, "what it wrote itself is no input"
+    saved = ("config.json", "model.safetensors", "training_args.bin")
+    states = ("optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json")
+    assert folder.names("writes") == {
+        *(f"model/{name}" for name in saved), *(f"out/checkpoint-4/{name}" for name in (*saved, *states)),
+    }  # fmt: skip
 
 
 def test_an_optimizer_without_one_rate_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -315,7 +315,7 @@ def on_transformers(module: Any) -> Any:
                     "gradient_accumulation_steps",
                 )
                 told = {name: getattr(args, name, None) for name in wanted}
-                told = {name: str(value) if value is not None else None for name, value in told.items()}
+                told = {name: str(getattr(value, "value", value)) for name, value in told.items() if value is not None}
                 if model is not None:
                     told["model"] = type(model).__name__
                     told["parameters"] = sum(each.numel() for each in model.parameters() if each.requires_grad)

@@ -130,8 +130,9 @@ static void opened(int fd, int folder, const char *path, int flags) {
         size_t n = strlen(whole);
         uint32_t kind = writes ? WROTE : OPENED;
         uint64_t h = mix(mix(0xcbf29ce484222325ULL, whole, n), &kind, sizeof kind);
+        h = mix(h, &st.st_ino, sizeof st.st_ino);
         /* what was read is noted again when its content is another; what is written, once */
-        if (!writes) h = mix(mix(mix(h, &st.st_ino, sizeof st.st_ino), &st.st_size, sizeof st.st_size), &st.st_mtim, sizeof st.st_mtim);
+        if (!writes) h = mix(mix(h, &st.st_size, sizeof st.st_size), &st.st_mtim, sizeof st.st_mtim);
         if (!known(h)) write_note(kind, (uint32_t)flags, &st, whole, n, "", 0);
     }
     errno = saved;

@@ -7,6 +7,7 @@ import stat
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
@@ -15,6 +16,7 @@ from tidemill.stages.capture.notes import OPENED, RENAMED, STARTED, WROTE, Note
 from tidemill.stages.capture.paths import kind_of, source_of
 
 _FEW, _THREADS = 32, 4
+_INODES = 16  # remembered of a path that is written anew again and again
 State = Literal["as read", "changed", "gone", "unreadable"]
 DigestOf = Callable[[str, os.stat_result], Digest | None]
 """The digest of the file at a path; None when it changed while it was read. Raises OSError."""
@@ -29,6 +31,7 @@ class Sight:
     read: tuple[int, int, int] | None = None
     before: tuple[int, int, int] | None = None  # when it was first opened for writing as well as reading
     wrote: bool = False
+    inodes: tuple[int, ...] = ()  # when it was opened for writing, the last few
     digest: Digest | None = None  # of what was read
     size: int = 0
     state: State | None = None
@@ -71,7 +74,7 @@ class FileTable:
         if note.kind == WROTE:
             if note.flags & os.O_ACCMODE == os.O_RDWR and not note.flags & os.O_TRUNC and sight.before is None:
                 sight.before = seen
-            sight.wrote = True
+            sight.wrote, sight.inodes = True, (*sight.inodes[-_INODES:], note.inode)
         elif sight.read is None and not sight.wrote:
             sight.read = seen
             self._waiting.append(path)
@@ -130,11 +133,31 @@ class FileTable:
                 for _ in range(_THREADS):
                     pool.submit(self._digest_all)
         self._digest_all()
+        self._find_renamed()
         for path, sight in list(self.files.items()):
             if sight.wrote:
                 self._finish_written(path, sight)
         for path in [path for path, sight in self.files.items() if sight.read is None and not sight.wrote]:
             del self.files[path]
+
+    def _find_renamed(self) -> None:
+        """Written files that went away under another name of their folder, which nobody noted: Rust's `tempfile`, as
+        safetensors uses it, renames by a system call of its own."""
+        gone: dict[str, dict[int, tuple[str, int]]] = {}
+        for path, sight in self.files.items():
+            if sight.wrote and not os.path.lexists(path):
+                inside = gone.setdefault(os.path.dirname(path), {})
+                inside.update((inode, (path, sight.pid)) for inode in sight.inodes if inode)
+        for folder, inodes in gone.items():
+            named: dict[str, int] = {}
+            with suppress(OSError), os.scandir(folder) as entries:
+                named = {each.path: each.inode() for each in entries}
+            for new, inode in named.items():
+                if inode in inodes:
+                    self._move(inodes[inode][0], new, inodes[inode][1])
+                found = self.files.get(new)
+                if found is not None and found.wrote and found.read is not None and found.read[0] in inodes:
+                    found.read = None  # what it wrote itself is no input
 
     def _digest_all(self) -> None:
         while self.digest_one():
