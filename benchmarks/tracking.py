@@ -5,8 +5,8 @@
 The jobs (benchmarks/jobs: scikit-learn, Lightning, Hugging Face) run in turn: bare, tidemill, mlflow, bare, … each in
 a process of its own in one folder whose databases exist; medians of the differences to the bare run of the same round.
 The short form takes seconds a job, `--long` about three minutes. MLflow logs no models here (it takes half a minute to
-find out their requirements). Bars: at most 1 s of wall time added to a short job, at most 0.5 % to a long one, no line
-added to the job.
+find out their requirements), and in its form transformers' Trainer is told to report to it: mlflow.autolog does not
+listen there. Bars: at most 1 s of wall time added to a short job, at most 0.5 % to a long one, no line added to the job.
 
 Wall times of a busy machine are noise of several percent, so more figures are given: `least` is the least time under
 tidemill less the least bare; `outside` is the wall time
@@ -97,7 +97,8 @@ def measure(job: str, size: int, rounds: int, folder: Path) -> Row:
     shutil.copy(HERE / script, folder)
     text = (HERE / script).read_text()
     head = text.index("import argparse")
-    (folder / with_lines).write_text(text[:head] + MLFLOW_LINES + text[head:])
+    told = text[head:].replace('report_to="none"', 'report_to="mlflow"')  # transformers' Trainer logs where it is told
+    (folder / with_lines).write_text(text[:head] + MLFLOW_LINES + told)
     bare = [sys.executable, script, "--size"]
     mlflow = [sys.executable, with_lines, "--size"]
     for first in (bare, mlflow):  # files in the page cache, databases made
@@ -140,7 +141,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
     rounds = given.rounds or (2 if given.quick else 3 if given.long else 7)
-    names = ("mlflow", "scikit-learn", "lightning", "transformers")
+    names = ("mlflow", "scikit-learn", "lightning", "transformers", "accelerate")
     versions = ", ".join(f"{name} {version(name)}" for name in names)
     form = f"{'long' if given.long else 'short'} form, {rounds} rounds"
     print(f"{len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}, {versions}; {form}")
