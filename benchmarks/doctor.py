@@ -34,7 +34,7 @@ from PIL import Image
 from tidemill.project import data
 from tidemill.project.data import open_for_task
 from tidemill.project.layout import Layout
-from tidemill.project.profiling import Session, _thrown_away, profile_training
+from tidemill.project.profiling import Session, profile_training, thrown_away
 from tidemill.project.scaffold import init
 from tidemill.stages.profile import Setting, rate
 
@@ -104,7 +104,7 @@ def clocked(
     """Steps per second of each setting in each of the interleaved rounds."""
     found = open_for_task(layout, "bench", "latest", "image")
     rates: dict[Setting, list[float]] = {each: [] for each in settings}
-    with _thrown_away(layout) as place:
+    with thrown_away(layout) as place:
         session = Session(layout, case.overrides, found, place, Quiet())
         try:
             for _ in range(rounds):

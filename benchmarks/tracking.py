@@ -6,7 +6,7 @@ The jobs (benchmarks/jobs: scikit-learn, Lightning, Hugging Face) run in turn: b
 a process of its own in one folder whose databases exist; medians of the differences to the bare run of the same round.
 The short form takes seconds a job, `--long` about three minutes. MLflow logs no models here (it takes half a minute to
 find out their requirements), and in its form transformers' Trainer is told to report to it: mlflow.autolog does not
-listen there. Bars: at most 1 s of wall time added to a short job, at most 0.5 % to a long one, no line added to the job.
+listen there. Bars: at most 1 s of wall time added to a short job, at most 0.5 % to a long one, no line added.
 
 Wall times of a busy machine are noise of several percent, so more figures are given: `least` is the least time under
 tidemill less the least bare; `outside` is the wall time

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -13,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from tidemill.project.configuration import config
-from tidemill.project.database import ensure_database
 from tidemill.project.layout import Layout, read_marker
+from tidemill.project.registry import tracking_uri
 from tidemill.project.runs import open_tracker
 
 if TYPE_CHECKING:
@@ -117,7 +116,7 @@ def parent_run(layout: Layout, found: Sequence[Row]) -> Iterator[Parent]:
     tracker = open_tracker(layout, settings)
     tags = {"tidemill.model": settings.name, "tidemill.grid": str(len(found))}
     run = tracker.start(f"{settings.name} grid of {len(found)}", {}, tags)
-    client = MlflowClient(tracking_uri=os.environ.get("MLFLOW_TRACKING_URI") or ensure_database(layout))
+    client = MlflowClient(tracking_uri=tracking_uri(layout))
     parent = Parent(run, client)
     status: Literal["finished", "failed", "killed"] = "failed"
     try:

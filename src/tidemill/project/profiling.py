@@ -54,7 +54,7 @@ def profile_training(
             "the doctor looks at trainings of networks, on pictures or text",
         )
     data = open_for_task(layout, settings.data.name, settings.data.version, settings.task)
-    with _thrown_away(layout) as place:
+    with thrown_away(layout) as place:
         session = Session(layout, overrides, data, place, report, beside)
         try:
             session.clocked(PRESENT, 0.5)  # makes the data ready, and the machine warm
@@ -213,7 +213,7 @@ def _numbers(cores: int) -> list[int]:
 
 
 @contextmanager
-def _thrown_away(layout: Layout) -> Iterator[Layout]:
+def thrown_away(layout: Layout) -> Iterator[Layout]:
     """A place like the project's own state, on the same disk, that is gone after."""
     sweep_staging(layout.staging)
     root = layout.staging / f"{os.getpid()}-{uuid.uuid4().hex}"
