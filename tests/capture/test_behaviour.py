@@ -123,7 +123,7 @@ def test_a_signal_sent_to_tidemill_reaches_the_script_once(folder: Folder) -> No
 
 def test_a_reader_that_goes_away_is_noticed_by_the_script(folder: Folder) -> None:
     folder.write("a.py", "import sys\nfor i in range(10**7): print(i)")
-    command = f"{sys.executable} -m tidemill run -- {sys.executable} a.py 2>err.txt | head -1"
+    command = f"'{sys.executable}' -m tidemill run -- '{sys.executable}' a.py 2>err.txt | head -1"
     done = folder.bare("sh", "-c", command)
     assert done.stdout == b"0\n"
     assert b"BrokenPipeError" in folder.path.joinpath("err.txt").read_bytes()
@@ -235,10 +235,10 @@ def test_a_full_disk_is_told_and_the_script_goes_on(folder: Folder, tmp_path: Pa
     folder.write("a.py", "import sys\nprint('x' * 30_000_000)\nsys.exit(4)")
     small: Any = tmp_path / "small"
     small.mkdir()
-    tidemill = f"{sys.executable} -m tidemill"
+    tidemill = f"'{sys.executable}' -m tidemill"
     script = (
         f"mount -t tmpfs -o size=44m none {small} && cp -r {folder.path}/. {small} && cd {small} && "
-        f"{tidemill} run -- {sys.executable} a.py | wc -c; echo ${{PIPESTATUS[0]}}; {tidemill} run --show last"
+        f"{tidemill} run -- '{sys.executable}' a.py | wc -c; echo ${{PIPESTATUS[0]}}; {tidemill} run --show last"
     )
     done = folder.bare("unshare", "-m", "bash", "-c", script)
     if b"unshare" in done.stderr or b"mount" in done.stderr:

@@ -93,7 +93,7 @@ def test_all_children_are_seen(folder: Folder) -> None:
     for name in names:
         folder.write(name, name)
     folder.write("a.py", CHILDREN)
-    done = folder.run("sh", "-c", f"{sys.executable} a.py && echo done > said.txt")
+    done = folder.run("sh", "-c", f"'{sys.executable}' a.py && echo done > said.txt")
     assert done.returncode == 0, done.stderr.decode()
     assert folder.names("reads") == set(names)
     assert folder.names("writes") == {"copied.txt", "said.txt"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -117,7 +118,7 @@ def test_an_empty_command_and_a_folder_that_is_gone_are_told(folder: Folder) -> 
     done = folder.run("")
     assert done.returncode == 2
     assert b"'': No such file or directory" in done.stderr
-    done = folder.bare("sh", "-c", f"mkdir gone && cd gone && rmdir ../gone && {' '.join(TIDEMILL)} run -- true")
+    done = folder.bare("sh", "-c", f"mkdir gone && cd gone && rmdir ../gone && {shlex.join(TIDEMILL)} run -- true")
     assert done.returncode == 2
     assert b"the folder that this was started in is gone" in done.stderr
 

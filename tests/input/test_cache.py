@@ -185,8 +185,8 @@ def test_a_full_disk_leaves_no_half_file_and_training_streams(kinds: PackedDatas
     script = tmp_path / "decode.py"
     script.write_text(_DECODE.replace("sys.stdin.readline()", "pass"))
     command = (
-        f"mount -t tmpfs -o size=64k none {small} && PYTHONPATH={Path(__file__).parents[2]} "
-        f"{sys.executable} {script} {kinds.root} {small}; find {small} -type f"
+        f"mount -t tmpfs -o size=64k none {small} && PYTHONPATH='{Path(__file__).parents[2]}' "
+        f"'{sys.executable}' {script} {kinds.root} {small}; find {small} -type f"
     )
     said = subprocess.run(["unshare", "-m", "sh", "-c", command], capture_output=True, text=True)
     assert "streaming from the shards instead" in said.stderr

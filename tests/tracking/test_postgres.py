@@ -72,7 +72,7 @@ def test_a_database_that_stands_still_holds_nobody_up_and_misses_nothing(
     tracker = _tracker(uri, tmp_path)
     run = tracker.start("long", {"lr": 0.1}, {})
     tracker.log(run, {"loss": 0.0}, 0)
-    tracker.settle(run)
+    number = tracker.settle(run)
     postgres.signal(signal.SIGSTOP)
     try:
         began, step = time.monotonic(), 0
@@ -89,14 +89,14 @@ def test_a_database_that_stands_still_holds_nobody_up_and_misses_nothing(
     finally:
         postgres.signal(signal.SIGCONT)
     assert longest < _AWAY / 2, "nobody waited for the database"
-    assert tracker.settle(run) == run
+    assert tracker.settle(run) == number
     found = tracker.settle(other)
     tracker.finish(run, "finished")
     tracker.finish(other, "finished")
     client = MlflowClient(uri)
-    assert [each.step for each in client.get_metric_history(run, "loss")] == list(range(step + 1))
-    assert {client.get_run(each).info.status for each in (run, found)} == {"FINISHED"}
-    assert len(client.search_runs([client.get_run(run).info.experiment_id])) == 2
+    assert [each.step for each in client.get_metric_history(number, "loss")] == list(range(step + 1))
+    assert {client.get_run(each).info.status for each in (number, found)} == {"FINISHED"}
+    assert len(client.search_runs([client.get_run(number).info.experiment_id])) == 2
     assert not list((tmp_path / "spool").iterdir())
 
 
