@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from typing import Any, TypeVar
 
 import click
@@ -11,13 +13,25 @@ import click
 from tidemill.domain.record import to_plain
 
 F = TypeVar("F", bound=Callable[..., Any])
+_ANSWERS = f"{__name__}.answers"
 
 
 def json_option(function: F) -> F:
     """`--json`: the answer as one JSON document on standard output, everything else on standard error."""
-    return click.option("--json", "as_json", is_flag=True, help="Answer with one JSON document.")(function)
+    told = "Answer with one JSON document."
+    return click.option("--json", "as_json", is_flag=True, callback=_keep_free, help=told)(function)
+
+
+def _keep_free(ctx: click.Context, parameter: click.Parameter, as_json: bool) -> bool:
+    """Until the command ends, what a project's own code or a library prints goes to standard error."""
+    if as_json:
+        ctx.meta[_ANSWERS] = sys.stdout
+        ctx.with_resource(redirect_stdout(sys.stderr))
+    return as_json
 
 
 def print_json(value: Any) -> None:
     """`value`, a record or plain values, as indented JSON on standard output."""
-    click.echo(json.dumps(to_plain(value), indent=2, ensure_ascii=False, default=str))
+    ctx = click.get_current_context(silent=True)
+    answers = ctx.meta.get(_ANSWERS) if ctx is not None else None
+    click.echo(json.dumps(to_plain(value), indent=2, ensure_ascii=False, default=str), file=answers)
