@@ -145,6 +145,28 @@ def test_a_wrong_file_is_named(write: Callable[[str, str], Path], file: str, con
     assert said in refused(conf=write(file, content))[0]
 
 
+@pytest.mark.parametrize(
+    ("files", "arguments", "said", "remedy"),
+    [
+        ({"data/x.yaml": "/data/x@_here_"}, ("data=x",), "conf/data/x.yaml: its own defaults name it", "take that"),
+        ({"data/cola.yaml": "/data/cola@_here_"}, ("data=cola",), "conf/data/cola.yaml: its own", "another name"),
+        ({"data/x.yaml": "y", "data/y.yaml": "x"}, ("data=x",), "conf/data/x.yaml: its own defaults come back to it by "
+         "way of data/y.yaml", "take that"),
+        ({"trainer/x.yaml": "y", "trainer/y.yaml": "{/callbacks: z}", "callbacks/z.yaml": "/trainer/y@_here_"},
+         ("trainer=x",), "conf/callbacks/z.yaml: its own defaults come back to it", "take that"),
+        ({"config.yaml": "base", "base.yaml": "base"}, (), "conf/base.yaml: its own defaults name it", "take that"),
+    ],
+)  # fmt: skip
+def test_defaults_that_come_back_to_their_file_are_named(
+    write: Callable[[str, str], Path], files: dict[str, str], arguments: tuple[str, ...], said: str, remedy: str
+) -> None:
+    for name, entry in files.items():
+        conf = write(name, f"defaults:\n  - {entry}\n")
+    headline, advice = refused(*arguments, conf=conf)
+    assert headline.startswith(said)
+    assert remedy in advice
+
+
 def test_the_grid_takes_lists_ranges_globs_groups_and_the_files_parameters(write: Callable[[str, str], Path]) -> None:
     assert expand(None, ["model=alexnet,resnet18", "seed=range(1,3)"]) == [
         ["model=alexnet", "seed=1"], ["model=alexnet", "seed=2"],

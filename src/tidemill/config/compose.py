@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from tidemill.config import overrides as arguments
 from tidemill.config.check import checked
+from tidemill.config.cycles import endless
 from tidemill.config.groups import DEFAULTS, GROUPS, PACKAGED, check_choice, choices, groups, listed
 from tidemill.config.reading import PRIMARY, broken, check_hydra, read_settings
 from tidemill.config.schema import Config
@@ -75,7 +76,12 @@ def composed(project_conf: Path | None, overrides: Sequence[str], *, name: str, 
     given = arguments.parsed(overrides)
     for override in given:
         arguments.check(override, conf)
-    return Composed(conf, given, _plan(conf, given, name, task), task)
+    try:
+        return Composed(conf, given, _plan(conf, given, name, task), task)
+    except RecursionError:
+        if conf is None:
+            raise
+        raise endless(conf) from None
 
 
 def compose(project_conf: Path | None, overrides: Sequence[str], *, name: str, task: Task) -> Config:
