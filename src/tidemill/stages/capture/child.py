@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from tidemill.errors import InputError
 from tidemill.stages.capture.streams import Stream
+from tidemill.stages.capture.witness import Witness
 
 _PASSED = {
     signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTSTP,
@@ -42,15 +43,23 @@ class Child:
         self._streams = streams
         signal.pthread_sigmask(signal.SIG_BLOCK, _PASSED)
         failed, tell = os.pipe()
+        held, let_go = os.pipe()
         self._started = time.monotonic()
+        self._witness = Witness()
         self.pid = os.fork()
         if self.pid == 0:
-            _become(command, environment, streams, tell)
+            os.close(let_go)
+            _become(command, environment, streams, held, tell)
         os.close(tell)
+        os.close(held)
+        self._catch_up()
+        os.write(let_go, b"x")
+        os.close(let_go)
         with os.fdopen(failed, "rb") as pipe:
             number = pipe.read()  # empty once the script runs
         if number:
             os.waitpid(self.pid, 0)
+            self._witness.close()
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED)
             program = command[0] or "''"
             raise InputError(f"{program}: {os.strerror(int(number))}", "check the command after --")
@@ -71,28 +80,48 @@ class Child:
         """What came at the end was the script's; those that asked it for something mean nothing to this process."""
         signal.pthread_kill(self._passing.ident or 0, signal.SIGWINCH)
         self._passing.join()
+        self._witness.close()
         while signal.sigtimedwait(_PASSED, 0):
             pass
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED - _ASKING)
 
+    def _catch_up(self) -> None:
+        """Signals that came while the processes were forked: whoever sent them meant the script.
+
+        It is held yet and takes none, so that one which it got by its group and from here is one.
+        """
+        pending = True
+        while pending:
+            self._witness.forget(_PASSED)
+            pending = False
+            while info := signal.sigtimedwait(_PASSED, 0):
+                pending = True
+                os.kill(self.pid, info.si_signo)
+
     def _pass_signals(self) -> None:
         while self.pid:
             info = signal.sigwaitinfo(_PASSED)
+            pid = self.pid  # once it is 0 there is nobody to tell, and 0 would mean the whole group
+            if not pid:
+                return
             number = signal.Signals(info.si_signo)
             if number is signal.SIGWINCH:
                 for stream in self._streams:
                     stream.follow_size()
-            pid = self.pid  # once it is 0 there is nobody to tell, and 0 would mean the whole group
-            if pid and info.si_code < _FROM_KERNEL and info.si_pid != pid:
+            if not self._witness.saw(number) and info.si_code < _FROM_KERNEL and info.si_pid != pid and self.pid:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, number)
             if number is signal.SIGTSTP:
                 os.kill(os.getpid(), signal.SIGSTOP)
 
 
-def _become(command: Sequence[str], environment: Mapping[str, str], streams: Sequence[Stream], tell: int) -> NoReturn:
+def _become(
+    command: Sequence[str], environment: Mapping[str, str], streams: Sequence[Stream], held: int, tell: int
+) -> NoReturn:
     """In the forked process: the script's descriptors, its signals as they were, and the program."""
     try:
+        if not os.read(held, 1):  # who started this is gone
+            os._exit(127)
         for stream in streams:
             for target in stream.targets:
                 os.dup2(stream.inner, target)
