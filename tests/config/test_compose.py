@@ -12,6 +12,7 @@ import pytest
 from tidemill.config.architectures import ARCHITECTURES
 from tidemill.config.compose import compose, config_plain
 from tidemill.config.describe import settings
+from tidemill.config.effect import without_effect
 from tidemill.config.groups import PACKAGED
 from tidemill.config.schema import Config
 from tidemill.config.sweep import expand
@@ -165,6 +166,29 @@ def test_defaults_that_come_back_to_their_file_are_named(
     headline, advice = refused(*arguments, conf=conf)
     assert headline.startswith(said)
     assert remedy in advice
+
+
+def test_what_has_no_effect_on_trees_is_told_from_files_and_arguments(write: Callable[[str, str], Path]) -> None:
+    write("config.yaml", "defaults:\n  - trainer: mine\n  - _self_\nseed: 7\noptimizer:\n  lr: 0.1\n")
+    write("trainer/mine.yaml", "defaults:\n  - default\n  - _self_\nthreads: 2\nmax_epochs: 3\n")
+    write("trainer/other.yaml", "batch_size: 8\n")
+    conf = write(
+        "experiment/try.yaml", "# @package _global_\ncallbacks:\n  early_stopping:\n    patience: 3\nseed: 8\n"
+    )
+    given = ["experiment=try", "trainer.ema_decay=0.9", "model.params.trees=5"]
+    config = compose(conf, given, name="x", task="tabular")
+    notes = [each.partition(" does not bear on model=xgboost") for each in without_effect(config, given, conf)]
+    assert [(told, more) for told, _, more in notes] == [
+        ("config.yaml: optimizer.lr", "; its own is model.params.learning_rate"),
+        ("trainer/mine.yaml: trainer.max_epochs", "; its own is model.params.trees"),
+        ("experiment/try.yaml: callbacks.early_stopping.patience", "; its own is model.params.patience"),
+        ("trainer.ema_decay=0.9", ""),
+    ]
+    assert list(without_effect(compose(conf, given[1:], name="x", task="tabular"), ["trainer=other"], conf))[1:] == [
+        "trainer/other.yaml: trainer.batch_size does not bear on model=xgboost",
+        "trainer=other does not bear on model=xgboost",
+    ]
+    assert not list(without_effect(image(conf=conf), [], conf))
 
 
 def test_the_grid_takes_lists_ranges_globs_groups_and_the_files_parameters(write: Callable[[str, str], Path]) -> None:

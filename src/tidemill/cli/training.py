@@ -18,7 +18,7 @@ def train_shown(layout: Layout, settings: list[str], because: str | None, *, par
     from tidemill.project import configuration, training
 
     config = configuration.config(layout, settings)
-    for note in without_effect(config, settings):
+    for note in without_effect(config, settings, layout.conf):
         click.secho(f"note: {note}", fg="yellow", err=True)
     title = f"{config.name} · {config.model.kind} · data {config.data.name} {config.data.version} · seed {config.seed}"
     try:
