@@ -64,7 +64,9 @@ def _run(
         click.secho(f"tidemill: the run is not kept: {outcome.lost}", fg="yellow", err=True)
     elif sys.stderr.isatty():
         _summary(outcome)
-    if register is not None and outcome.ended.code == 0 and not outcome.lost:
+    if register is not None and outcome.lost:
+        click.secho("tidemill: nothing is registered, since the run is not kept", fg="yellow", err=True)
+    elif register is not None and outcome.ended.code == 0:
         version, path = registering.register(layout, keeping.experiment_of(layout), outcome, register)
         click.secho(
             f"registered {path} as {version} in MLflow: a file, which Tidemill does not serve", dim=True, err=True
