@@ -111,6 +111,7 @@ def test_what_is_unknown_names_the_nearest(argument: str, hint: str) -> None:
         ("optimizer.lr=nan", "must be greater than 0"),
         ("callbacks.checkpoint=7", "must be true or false"),
         ("trainer=3", "there is no trainer '3'"),
+        ("logger=[csv,wandb]", "a group takes one choice, not a list"),
         ("data.image=7", "must be a section"),
         ("trainer.max_epochs=1,2", "several values"),
         ("model=bert", "a model for text"),

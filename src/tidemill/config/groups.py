@@ -54,6 +54,10 @@ def groups(conf: Path | None) -> list[str]:
 def check_choice(conf: Path | None, group: str, choice: str, where: str) -> None:
     """Raises ConfigError unless `group` has `choice`; `where` is how a person knows the place that asks for it."""
     known = choices(conf, group)
+    if choice.startswith("["):
+        plain = choice.replace("'", "").replace(" ", "")
+        several = f"; several: logger.beside={plain}" if group == "logger" else ""
+        raise ConfigError(f"{where}: a group takes one choice, not a list", f"name one: {', '.join(known)}{several}")
     if choice not in known:
         kind = f"choices for {group}"
         raise ConfigError(f"{where}: there is no {group} {choice!r}", nearest(choice, known, kind=kind))
