@@ -10,15 +10,17 @@ import pytest
 from numpy.typing import NDArray
 
 from tidemill.dataset import picture_files, picture_folder
+from tidemill.dataset import workers as workers_
 from tidemill.dataset.checks.finding import Inspection, Report
 from tidemill.dataset.checks.likeness import remembered_likeness
-from tidemill.dataset.picture_files import Workers, compare
+from tidemill.dataset.picture_files import PROGRAM, compare
 from tidemill.dataset.source import Source
+from tidemill.dataset.workers import Workers
 
 from .conftest import jpeg, scene
 
 PAIRS = np.array([[0, 1], [0, 2], [1, 2]])
-DIGESTS = [hashlib.sha256(name).digest() for name in (b"a", b"b", b"c")]
+DIGESTS = np.array([hashlib.sha256(name).digest() for name in (b"a", b"b", b"c")], "S32")
 
 
 class _Asked:
@@ -40,7 +42,7 @@ def test_only_new_pairs_are_compared(tmp_path: Path) -> None:
     again = _Asked(0.0)
     assert remembered_likeness(PAIRS, DIGESTS, again, file).tolist() == [0.95, 0.95, 0.0]
     assert again.pairs == [[1, 2]]
-    other = [DIGESTS[2], DIGESTS[0], DIGESTS[1]]  # the same pictures under other names
+    other = DIGESTS[[2, 0, 1]]  # the same pictures under other names
     third = _Asked()
     assert remembered_likeness(PAIRS, other, third, file).tolist() == [0.95, 0.0, 0.95]
     assert third.pairs == []
@@ -66,11 +68,12 @@ def test_workers_find_what_this_process_finds(tmp_path: Path, monkeypatch: pytes
     digests = [hashlib.sha256(Path(file).read_bytes()).digest() for file in files]
     pairs = np.array([[a, b] for a in range(12) for b in range(a + 1, 12)])
     Path(files[3]).write_bytes(jpeg(scene(99)))  # it is another picture now
-    monkeypatch.setattr(picture_files, "usable_cores", lambda: 2)
-    with Workers() as workers:
+    for module in (picture_files, workers_):
+        monkeypatch.setattr(module, "usable_cores", lambda: 2)
+    with Workers(PROGRAM) as workers:
         here = compare(files, digests, pairs, workers)
         monkeypatch.setattr(picture_files, "_FEW_PAIRS", 1)
-        monkeypatch.setattr(picture_files, "_CHUNK", 7)
+        monkeypatch.setattr(picture_files, "_PAIRS", 7)
         there = compare(files, digests, pairs, workers)
     assert np.array_equal(here, there, equal_nan=True)
     assert np.isnan(here).tolist() == (pairs == 3).any(axis=1).tolist()
@@ -85,6 +88,7 @@ def test_pictures_read_while_others_are_listed_are_the_same(tmp_path: Path, monk
     for module in (picture_folder, picture_files):
         monkeypatch.setattr(module, "usable_cores", lambda: 2)
         monkeypatch.setattr(module, "MANY", 5)
+    monkeypatch.setattr(workers_, "usable_cores", lambda: 2)
     there, other = _read(tmp_path)
     assert report == other and len(report.findings) >= 2
     assert [each.tobytes() for each in here.rows.hashes.chunks()] == [e.tobytes() for e in there.rows.hashes.chunks()]

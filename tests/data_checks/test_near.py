@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
-from tidemill.dataset.checks.near import candidates, confirmed, look, small
+from tidemill.dataset.checks.near import candidates, confirmed, grey, looks, small
 
 from .conftest import jpeg, scene
 
@@ -23,7 +23,7 @@ def _opened(content: bytes) -> Image.Image:
 
 def _pairs(pictures: list[Picture]) -> list[tuple[int, int]]:
     contents = [jpeg(picture) for picture in pictures]
-    found = candidates([look(_opened(content)) for content in contents])
+    found = candidates(looks([grey(_opened(content)) for content in contents]))
     pairs, _ = confirmed(found, lambda places: [small(_opened(contents[at])) for at in places])
     return [(a, b) for a, b in pairs.tolist()]
 
@@ -61,13 +61,13 @@ def test_a_mirrored_picture_is_another() -> None:
 
 
 def test_small_pictures_hold_too_little_to_tell() -> None:
-    assert look(Image.fromarray(scene(1, side=28))) == b""
-    assert len(candidates([b"", b""])) == 0
+    seen = grey(Image.fromarray(scene(1, side=28)))
+    assert seen == b""
+    assert len(candidates(looks([seen, seen]))) == 0
 
 
 def test_of_many_equal_looks_each_is_paired_with_the_first() -> None:
-    looks = [look(Image.fromarray(scene(3)))] * 3_000
-    assert len(candidates(looks)) == 2_999
+    assert len(candidates(looks([grey(Image.fromarray(scene(3)))] * 3_000))) == 2_999
 
 
 def test_pictures_that_are_gone_by_then_are_no_pair() -> None:
@@ -90,5 +90,6 @@ def test_alike_from_afar_is_not_the_same() -> None:
 
 def test_grey_and_palette_pictures_have_looks() -> None:
     image = Image.fromarray(scene(5))
-    assert len({look(image), look(image.convert("L"))}) <= 2
-    assert len(look(image.convert("P"))) == 22
+    found = looks([grey(each) for each in (image, image.convert("L"), image.convert("P"))])
+    assert found.shape == (3, 22) and found.any(axis=1).all()
+    assert (found[0] == found[1]).all()

@@ -42,14 +42,14 @@ def assign(rows: Mapping[str | None, int], hashes: Hashes, *, part_equal: bool) 
     return splits
 
 
-def assign_pictures(given: Sequence[str | None], digests: Sequence[bytes]) -> NDArray[np.uint8]:
-    """As `assign`, for pictures that came in any order; equal ones are drawn into one split."""
+def assign_pictures(given: Sequence[str | None], digests: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """As `assign`, for pictures that came in any order; those with equal `digests`, uint8 [N, 32], are drawn into one
+    split."""
     splits = np.array([_TRAIN if split is None else SPLITS.index(split) for split in given], np.uint8)
     missing = frozenset({"val", "test"} - set(given))
     if missing:
         drawn = np.flatnonzero(splits == _TRAIN)
-        hashes = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, HASH)
-        splits[drawn] = _places(draw(hashes[drawn], missing))
+        splits[drawn] = _places(draw(digests[drawn], missing))
     _refuse_empty(splits, "pictures")
     return splits
 

@@ -7,26 +7,25 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from tidemill.dataset.checks.decodable import check_decodable
 from tidemill.dataset.checks.finding import Inspection
 from tidemill.dataset.folders import Picture, scan
-from tidemill.dataset.picture_files import MANY, Ahead, Read, Workers, compare, read_all
-from tidemill.dataset.picture_rows import Named, picture_source, same
-from tidemill.dataset.pictures import Checked
+from tidemill.dataset.picture_files import MANY, PROGRAM, Ahead, Found, compare, read_all
+from tidemill.dataset.picture_rows import Content, Named, picture_source, same
+from tidemill.dataset.pictures import Facts
 from tidemill.dataset.remembered import Remembered, place, recall, remember
 from tidemill.dataset.source import Note, Progress, Source
-from tidemill.errors import DataError
+from tidemill.dataset.workers import Workers
 from tidemill.process import usable_cores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _HELD_BYTES = 256_000_000
-_AT_ONCE = 2_000
 
 
 def read_folder(
@@ -37,7 +36,7 @@ def read_folder(
     What cannot be used is told `inspection`, and left out. Raises DataError naming a folder that cannot be used.
     """
     inspection = inspection or Inspection()
-    with Workers() as workers, _uncollected():
+    with Workers(PROGRAM) as workers, _uncollected():
         return _read(folder, note, progress, cache, inspection, workers)
 
 
@@ -49,40 +48,28 @@ def _read(
     before = recall(place(cache, root)) if cache is not None else None
     ahead = _Ahead(root, workers)
     pictures = scan(folder, note, heard=ahead.take if before is None and usable_cores() > 1 else lambda _: None)
-    known = _known(pictures, before)
-    new = [number for number, each in enumerate(known) if each is None]
+    names = [picture.name for picture in pictures]
+    stats = np.array([picture.stats for picture in pictures], np.int64)
+    facts, new = _known(names, stats, before)
 
     def done(count: int) -> None:
-        progress(len(pictures) - len(new) + count, len(pictures))
+        progress(len(names) - len(new) + count, len(names))
 
-    found = ahead.answers(pictures, done)
+    found = ahead.answers(names, done)
     if found is None:
-        keep = sum(pictures[number].stats[0] for number in new) <= _HELD_BYTES
-        found = read_all([f"{root}/{pictures[number].name}" for number in new], keep=keep, done=done, workers=workers)
-    contents: dict[int, bytes] = {}
-    for number, read in zip(new, found, strict=True):
-        known[number] = read.checked
-        if read.content:
-            contents[number] = read.content
-    tried = [each for each in known if each is not None]
-    usable = check_decodable(tried, inspection)
-    pictures = [pictures[number] for number in usable]
-    contents = {at: contents[number] for at, number in enumerate(usable) if number in contents}
-    checked = [each for each in tried if isinstance(each, Checked)]
-    if cache is not None and new:
-        stats = np.array([picture.stats for picture in pictures], np.int64)
-        remember(place(cache, root), [picture.name for picture in pictures], stats, checked, looked=looked)
-    named = [Named(p.name, p.split, p.label, each) for p, each in zip(pictures, checked, strict=True)]
-
-    def read_contents(numbers: Sequence[int]) -> Iterator[bytes]:
-        for start in range(0, len(numbers), _AT_ONCE):
-            yield from _contents(root, pictures, checked, numbers[start : start + _AT_ONCE], contents)
-
-    def compared(pairs: NDArray[np.int64]) -> NDArray[np.float64]:
-        return compare([f"{root}/{p.name}" for p in pictures], [each.digest for each in checked], pairs, workers)
-
+        keep = bool(stats[new, 0].sum() <= _HELD_BYTES)
+        found = read_all([f"{root}/{names[number]}" for number in new.tolist()], keep=keep, done=done, workers=workers)
+    check_decodable([found.refused[at] for at in sorted(found.refused)], len(names), inspection)
+    facts.put(new, found.facts)
+    usable = np.delete(np.arange(len(names)), new[list(found.refused)])
+    held = dict(zip(new.tolist(), found.contents, strict=True))
+    files = _Files(root, [names[at] for at in usable], facts.at(usable), [held.get(at, b"") for at in usable], workers)
+    if cache is not None and len(new):
+        remember(place(cache, root), files.names, stats[usable], files.facts, looked=looked)
+    splits, labels = [pictures[at].split for at in usable], [pictures[at].label for at in usable]
     memory = place(cache, root).with_suffix(".pairs.npz") if cache is not None else None
-    return picture_source(named, read_contents, inspection, compare=compared, memory=memory)
+    named = Named(files.names, splits, labels, files.facts)
+    return picture_source(named, files.contents, inspection, compare=files.compare, memory=memory)
 
 
 @contextmanager
@@ -122,29 +109,48 @@ class _Ahead:
         self._names += names
         self._waiting = []
 
-    def answers(self, pictures: Sequence[Picture], done: Callable[[int], None]) -> list[Read] | None:
-        """What they are, in the order of `pictures`; None when they were too few."""
+    def answers(self, names: Sequence[str], done: Callable[[int], None]) -> Found | None:
+        """What the pictures called `names` are, in that order; None when they were too few."""
         if self._ahead is None:
             return None
-        found = dict(zip(self._names, self._ahead.answers(done), strict=True))
-        return [found[picture.name] for picture in pictures]
+        places = {name: at for at, name in enumerate(self._names)}
+        return self._ahead.answers(done).at([places[name] for name in names])
 
 
-def _known(pictures: Sequence[Picture], before: Remembered | None) -> list[Checked | DataError | None]:
+class _Files(NamedTuple):
+    """Pictures below `root`, and of some their bytes; nothing of the others."""
+
+    root: Path
+    names: Sequence[str]
+    facts: Facts
+    held: Sequence[Content]
+    workers: Workers
+
+    def contents(self, numbers: Sequence[int]) -> Iterator[Content]:
+        """As `picture_rows.Contents`. What is held is what was checked."""
+        for number in numbers:
+            yield self.held[number] or self._again(number)
+
+    def _again(self, number: int) -> bytes:
+        name = self.names[number]
+        return same((self.root / name).read_bytes(), name, self.facts.digest(number))
+
+    def compare(self, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
+        """As `near.likeness`."""
+        places, inverse = np.unique(pairs, return_inverse=True)
+        files = [f"{self.root}/{self.names[at]}" for at in places]
+        digests = [self.facts.digest(at) for at in places]
+        return compare(files, digests, inverse.reshape(pairs.shape), self.workers)
+
+
+def _known(
+    names: Sequence[str], stats: NDArray[np.int64], before: Remembered | None
+) -> tuple[Facts, NDArray[np.int64]]:
+    """What is known of each file, and the places [M] of those of which nothing is."""
+    facts = Facts.none(len(names))
     if before is None:
-        return [None] * len(pictures)
-    stats = np.array([picture.stats for picture in pictures], np.int64)
-    return [*before.known([picture.name for picture in pictures], stats)]
-
-
-def _contents(
-    root: Path, pictures: Sequence[Picture], checked: Sequence[Checked], numbers: Sequence[int], held: dict[int, bytes]
-) -> Iterator[bytes]:
-    """Those that are held are what was checked."""
-    for number in numbers:
-        content = held.get(number)
-        yield (
-            same((root / pictures[number].name).read_bytes(), pictures[number].name, checked[number])
-            if content is None
-            else content
-        )
+        return facts, np.arange(len(names))
+    at = before.known(names, stats)
+    old = np.flatnonzero(at >= 0)
+    facts.put(old, before.facts.at(at[old]))
+    return facts, np.flatnonzero(at < 0)

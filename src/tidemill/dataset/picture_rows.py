@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -17,7 +15,7 @@ from tidemill.dataset.checks.pictures import check_pictures
 from tidemill.dataset.digest import hash_rows
 from tidemill.dataset.draws import assign_pictures
 from tidemill.dataset.hashes import Hashes
-from tidemill.dataset.pictures import Checked, read_small
+from tidemill.dataset.pictures import Facts, bombs_are_errors, read_small
 from tidemill.dataset.source import LEFT_OUT, Pictures, Source
 from tidemill.domain.dataset import SPLITS, Column
 from tidemill.errors import DataError
@@ -33,24 +31,26 @@ if TYPE_CHECKING:
 COLUMNS = (Column("name", "string", "path"), Column("label", "string", "target"), Column("data", "binary", "image"))
 _BATCH_BYTES = 8_000_000
 
-Contents = Callable[[Sequence[int]], Iterator[bytes]]
+Content = bytes | memoryview
+Contents = Callable[[Sequence[int]], Iterator[Content]]
 """Gives the bytes of some pictures, by their numbers, which ascend. Raises DataError when one has changed (`same`)."""
 
 
 class Named(NamedTuple):
-    """A picture that was checked; `split` is None where none was given."""
+    """Pictures that decode: of each its name, split (None where none was given), label and facts."""
 
-    name: str
-    split: str | None
-    label: str
-    checked: Checked
+    names: Sequence[str]
+    splits: Sequence[str | None]
+    labels: Sequence[str]
+    facts: Facts
 
 
 @dataclass(frozen=True, slots=True)
 class PictureRows:
-    """The rows of `pictures`, whose bytes `contents` reads."""
+    """The rows of pictures, whose bytes `contents` reads."""
 
-    pictures: Sequence[Named]
+    names: Sequence[str]
+    labels: Sequence[str]
     contents: Contents
     hashes: Hashes
     splits: NDArray[np.uint8]
@@ -59,28 +59,43 @@ class PictureRows:
         """As `source.Rows.read`. Raises DataError when a file has changed since it was checked."""
         chosen = self.splits != LEFT_OUT if wanted is None else wanted & (self.splits != LEFT_OUT)
         numbers = np.flatnonzero(chosen).tolist()
-        rows: dict[int, list[tuple[str, str, bytes]]] = {}
-        sizes: Counter[int] = Counter()
-        for number, content in zip(numbers, self.contents(numbers), strict=True):
-            picture, place = self.pictures[number], int(self.splits[number])
-            rows.setdefault(place, []).append((picture.name, picture.label, content))
+        places: list[int] = self.splits[chosen].tolist()
+        rows: list[tuple[list[int], list[Content]]] = [([], []) for _ in SPLITS]
+        sizes = [0] * len(SPLITS)
+        for number, place, content in zip(numbers, places, self.contents(numbers), strict=True):
+            some, contents = rows[place]
+            some.append(number)
+            contents.append(content)
             sizes[place] += len(content)
             if sizes[place] > _BATCH_BYTES:
-                yield SPLITS[place], _batch(rows.pop(place))
-                sizes[place] = 0
-        for place, rest in rows.items():
-            yield SPLITS[place], _batch(rest)
+                yield SPLITS[place], self._batch(some, contents)
+                rows[place], sizes[place] = ([], []), 0
+        for split, (some, contents) in zip(SPLITS, rows, strict=True):
+            if some:
+                yield split, self._batch(some, contents)
+
+    def _batch(self, numbers: Sequence[int], contents: Sequence[Content]) -> pa.RecordBatch:
+        import pyarrow as pa
+
+        return pa.record_batch(
+            [
+                _array(pa.string(), [self.names[number].encode() for number in numbers]),
+                _array(pa.string(), [self.labels[number].encode() for number in numbers]),
+                _array(pa.binary(), contents),
+            ],
+            names=[column.name for column in COLUMNS],
+        )
 
 
-def same(content: bytes, name: str, checked: Checked) -> bytes:
+def same(content: bytes, name: str, digest: bytes) -> bytes:
     """`content` that was read again. Raises DataError when it is not what was checked."""
-    if hashlib.sha256(content).digest() != checked.digest:
+    if hashlib.sha256(content).digest() != digest:
         raise DataError(f"{name} was changed while it was read", "run the same command again")
     return content
 
 
 def picture_source(
-    pictures: Sequence[Named],
+    pictures: Named,
     contents: Contents,
     inspection: Inspection,
     *,
@@ -94,52 +109,34 @@ def picture_source(
     """
 
     def from_contents(pairs: NDArray[np.int64]) -> NDArray[np.float64]:
-        return likeness(pairs, lambda places: [read_small(content) for content in contents(places)])
+        with bombs_are_errors():
+            return likeness(pairs, lambda places: [read_small(bytes(content)) for content in contents(places)])
 
-    hashes = _hashes(pictures)
-    splits = assign_pictures([each.split for each in pictures], [each.checked.digest for each in pictures])
-    check_pictures(
-        [each.name for each in pictures], [each.label for each in pictures], [each.checked for each in pictures],
-        compare or from_contents, splits, inspection, memory,
-    )  # fmt: skip
-    facts = Pictures(
-        round(median(each.checked.height for each in pictures)),
-        round(median(each.checked.width for each in pictures)),
-        all(each.checked.grey for each in pictures),
-    )
-    return Source("classification", COLUMNS, PictureRows(pictures, contents, hashes, splits), facts)
+    names, labels, facts = pictures.names, pictures.labels, pictures.facts
+    hashes = _hashes(names, labels, facts)
+    splits = assign_pictures(pictures.splits, facts.digests)
+    check_pictures(names, labels, facts, compare or from_contents, splits, inspection, memory)
+    height, width = (round(float(np.median(facts.shapes[:, side]))) for side in (0, 1))
+    looks = Pictures(height, width, bool(facts.shapes[:, 2].all()))
+    return Source("classification", COLUMNS, PictureRows(names, labels, contents, hashes, splits), looks)
 
 
-def _hashes(pictures: Sequence[Named]) -> Hashes:
+def _hashes(names: Sequence[str], labels: Sequence[str], facts: Facts) -> Hashes:
     """The rows' hashes, from the digests of the files' bytes."""
-    labels = {label: hashlib.sha256(label.encode()).digest() for label in {each.label for each in pictures}}
-    valid = np.ones((len(pictures), 1), np.uint8)
-    cells = {
-        "data": b"".join(each.checked.digest for each in pictures),
-        "label": b"".join(labels[each.label] for each in pictures),
-        "name": b"".join(hashlib.sha256(each.name.encode()).digest() for each in pictures),
-    }
-    columns = [np.hstack([valid, np.frombuffer(cells[name], np.uint8).reshape(-1, 32)]) for name in sorted(cells)]
+    known = {label: hashlib.sha256(label.encode()).digest() for label in set(labels)}
+    valid = np.ones((len(names), 1), np.uint8)
+    label_digests = _digests(known[label] for label in labels)
+    name_digests = _digests(hashlib.sha256(name.encode()).digest() for name in names)
     hashes = Hashes()
-    hashes.add(hash_rows(columns))
+    hashes.add(hash_rows([valid, facts.digests, valid, label_digests, valid, name_digests]))  # data, label, name
     return hashes
 
 
-def _batch(rows: Sequence[tuple[str, str, bytes]]) -> pa.RecordBatch:
-    import pyarrow as pa
-
-    names, labels, contents = zip(*rows, strict=True)
-    return pa.record_batch(
-        [
-            _array(pa.string(), [name.encode() for name in names]),
-            _array(pa.string(), [label.encode() for label in labels]),
-            _array(pa.binary(), contents),
-        ],
-        names=[column.name for column in COLUMNS],
-    )
+def _digests(each: Iterator[bytes]) -> NDArray[np.uint8]:
+    return np.frombuffer(b"".join(each), np.uint8).reshape(-1, 32)
 
 
-def _array(kind: pa.DataType, values: Sequence[bytes]) -> pa.Array:
+def _array(kind: pa.DataType, values: Sequence[Content]) -> pa.Array:
     """As `pa.array`, which would import pandas to see whether it was given its kind of list."""
     import pyarrow as pa
 

@@ -11,7 +11,7 @@ from tidemill.dataset.checks.decodable import check_decodable
 from tidemill.dataset.checks.finding import Inspection
 from tidemill.dataset.columns import choose
 from tidemill.dataset.picture_rows import Named, picture_source, same
-from tidemill.dataset.pictures import Checked, bombs_are_errors, check
+from tidemill.dataset.pictures import Checked, Facts, bombs_are_errors, check
 from tidemill.dataset.reading import Reading
 from tidemill.dataset.source import Progress, Source
 from tidemill.dataset.splits import split_named
@@ -50,39 +50,69 @@ def read_picture_tables(
             raise DataError(f"{file} holds no pictures", "give class folders, an archive of them, or Parquet")
     with readable(listed[0][1]):
         total = sum(pq.ParquetFile(file).metadata.num_rows for _, file in listed)
-    tried: list[Named | DataError] = []
-    taken: set[str] = set()
+    tried = _Tried()
     with bombs_are_errors():
         for split, file in listed:
             for row, (name, own, label, content) in enumerate(_rows(file, reading, split), start=1):
-                tried.append(_checked(f"{file}, row {row}", name, own, label, content, taken))
-                if len(tried) % 500 == 0 or len(tried) == total:
-                    progress(len(tried), total)
-    usable = check_decodable(tried, inspection)
-    pictures = [each for each in tried if isinstance(each, Named)]
+                tried.check(f"{file}, row {row}", name, own, label, content)
+                if tried.count % 500 == 0 or tried.count == total:
+                    progress(tried.count, total)
+    check_decodable(tried.faults, tried.count, inspection)
+    pictures, usable = tried.named(), tried.usable
 
     def contents(numbers: Sequence[int]) -> Iterator[bytes]:
         found = _contents([file for _, file in listed], reading, [usable[number] for number in numbers])
         for number, content in zip(numbers, found, strict=True):
-            yield same(content, pictures[number].name, pictures[number].checked)
+            yield same(content, pictures.names[number], pictures.facts.digest(number))
 
     return picture_source(pictures, contents, inspection)
 
 
-def _checked(
-    where: str, name: str, split: str | None, label: str, content: bytes, taken: set[str]
-) -> Named | DataError:
-    try:
-        found: Checked = check(content, where)
-    except DataError as error:
-        return error
-    path = PurePosixPath(name)
-    number = 1
-    while name in taken:
-        number += 1
-        name = str(path.with_stem(f"{path.stem}-{number}"))
-    taken.add(name)
-    return Named(name, split, label, found)
+class _Tried:
+    """Rows that were looked at: `usable` are the numbers of those that hold a picture, each with a name of its own."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.usable: list[int] = []
+        self.faults: list[DataError] = []
+        self._names: list[str] = []
+        self._splits: list[str | None] = []
+        self._labels: list[str] = []
+        self._taken: set[str] = set()
+        self._checked: list[Checked] = []
+        self._facts: list[Facts] = []
+
+    def check(self, where: str, name: str, split: str | None, label: str, content: bytes) -> None:
+        """Look at the next row."""
+        self.count += 1
+        try:
+            self._checked.append(check(content, where))
+        except DataError as error:
+            self.faults.append(error)
+            return
+        self.usable.append(self.count - 1)
+        self._names.append(self._own(name))
+        self._splits.append(split)
+        self._labels.append(label)
+        if len(self._checked) == _AT_ONCE:
+            self._settle()
+
+    def named(self) -> Named:
+        """All that are usable."""
+        self._settle()
+        return Named(self._names, self._splits, self._labels, Facts.joined(self._facts))
+
+    def _settle(self) -> None:
+        self._facts.append(Facts.of(self._checked))
+        self._checked = []
+
+    def _own(self, name: str) -> str:
+        path, number = PurePosixPath(name), 1
+        while name in self._taken:
+            number += 1
+            name = str(path.with_stem(f"{path.stem}-{number}"))
+        self._taken.add(name)
+        return name
 
 
 def _rows(file: Path, reading: Reading, split: str | None) -> Iterator[tuple[str, str | None, str, bytes]]:

@@ -5,33 +5,80 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple, Self
 
-from tidemill.dataset.checks.near import look, small
+import numpy as np
+
+from tidemill.dataset.checks.near import LOOK, grey, looks, small
 from tidemill.domain.dataset import PICTURE_FORMATS, PICTURE_PIXELS
 from tidemill.errors import DataError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 MAX_BYTES = 32_000_000
-_GREY = frozenset({"1", "L", "LA", "I", "I;16"})
+_COLOURLESS = frozenset({"1", "L", "LA", "I", "I;16"})
 
 
 class Checked(NamedTuple):
-    """A picture that decodes: the SHA-256 of its bytes, its size, whether it has no colour, and how it looks.
-
-    `look` is for `checks.near`; empty for pictures that are too small to tell alike from the same.
-    """
+    """A picture that decodes: the SHA-256 of its bytes, its size, whether it has no colour, and `near.grey` of it."""
 
     digest: bytes
     height: int
     width: int
     grey: bool
-    look: bytes = b""
+    seen: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of pictures. `digests` uint8 [N, 32]: SHA-256 of the bytes; `shapes` int32 [N, 3]: height, width,
+    and 1 for no colour; `looks` uint8 [N, 22]: see `checks.near`. All zeros for what is no picture."""
+
+    digests: NDArray[np.uint8]
+    shapes: NDArray[np.int32]
+    looks: NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.digests)
+
+    @classmethod
+    def none(cls, count: int) -> Self:
+        """So many of which nothing is known."""
+        return cls(np.zeros((count, 32), np.uint8), np.zeros((count, 3), np.int32), np.zeros((count, LOOK), np.uint8))
+
+    @classmethod
+    def of(cls, checked: Sequence[Checked | None]) -> Self:
+        """The facts of each; None is no picture."""
+        known = [each or _NOTHING for each in checked]
+        digests = np.frombuffer(b"".join(each.digest for each in known), np.uint8).reshape(-1, 32)
+        shapes = np.array([(each.height, each.width, each.grey) for each in known], np.int32).reshape(-1, 3)
+        return cls(digests, shapes, looks([each.seen for each in known]))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """All parts, one after the other."""
+        every = [*parts, cls.none(0)]
+        return cls(*(np.concatenate([getattr(each, name) for each in every]) for name in cls.__slots__))
+
+    def at(self, places: NDArray[np.int64]) -> Self:
+        """Those at some places, in that order."""
+        return type(self)(self.digests[places], self.shapes[places], self.looks[places])
+
+    def put(self, places: NDArray[np.int64], facts: Self) -> None:
+        """Have those at some places be these."""
+        for name in self.__slots__:
+            getattr(self, name)[places] = getattr(facts, name)
+
+    def digest(self, place: int) -> bytes:
+        """The SHA-256 of one picture's bytes."""
+        return bytes(self.digests[place])
+
+
+_NOTHING = Checked(bytes(32), 0, 0, False, b"")
 
 
 def check(content: bytes, name: str) -> Checked:
@@ -44,14 +91,15 @@ def check(content: bytes, name: str) -> Checked:
         raise DataError(f"{name} is empty", "remove it or get it again")
     try:
         with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as image:
-            width, height, grey = image.width, image.height, image.mode in _GREY
+            width, height, plain = image.width, image.height, image.mode in _COLOURLESS
             if width * height > PICTURE_PIXELS:
                 raise _too_large(name, f"{width} x {height} pixels")
             if image.mode == "F":
                 raise DataError(f"{name} holds numbers with fractions, not colours", "convert it to 8 or 16 bits")
-            seen = look(image)
-            image.load()
-            return Checked(hashlib.sha256(content).digest(), height, width, grey, seen)
+            seen = grey(image)
+            if not seen:
+                image.load()
+            return Checked(hashlib.sha256(content).digest(), height, width, plain, seen)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_large(name, "a picture") from None
     except UnidentifiedImageError:
@@ -63,11 +111,12 @@ def check(content: bytes, name: str) -> Checked:
 
 
 def read_small(content: bytes) -> NDArray[np.uint8] | None:
-    """A picture that was checked, as `near.small` gives it; None when it cannot be read any more."""
+    """A picture that was checked, as `near.small` gives it; None when it cannot be read any more. For use inside
+    `bombs_are_errors`."""
     from PIL import Image
 
     try:
-        with bombs_are_errors(), Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as image:
+        with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as image:
             return small(image)
     except (OSError, SyntaxError, ValueError, EOFError, ArithmeticError, LookupError):  # another Pillow than checked it
         return None

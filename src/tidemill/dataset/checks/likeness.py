@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,9 +25,10 @@ _MOST = 1_000_000
 
 
 def remembered_likeness(
-    pairs: NDArray[np.int64], digests: Sequence[bytes], compare: Compare, file: Path | None
+    pairs: NDArray[np.int64], digests: NDArray[np.bytes_], compare: Compare, file: Path | None
 ) -> NDArray[np.float64]:
-    """What `compare` says of pairs of pictures with the SHA-256 `digests`; it is not asked for what `file` has.
+    """What `compare` says of pairs of pictures with the SHA-256 `digests`, S32 [N]; it is not asked for what `file`
+    has.
 
     Afterwards the file has what was found of these pairs, and nothing else.
     """
@@ -42,12 +43,9 @@ def remembered_likeness(
     return alike
 
 
-def _keys(pairs: NDArray[np.int64], digests: Sequence[bytes]) -> NDArray[np.bytes_]:
+def _keys(pairs: NDArray[np.int64], digests: NDArray[np.bytes_]) -> NDArray[np.bytes_]:
     """Both digests of each pair, the lower first, as strings of 64 bytes."""
-    places, inverse = np.unique(pairs, return_inverse=True)
-    known = np.array([digests[at] for at in places.tolist()], "S32")[inverse.reshape(pairs.shape)]
-    ordered = np.sort(known, axis=1)
-    return np.frombuffer(ordered.tobytes(), "S64")
+    return np.frombuffer(np.sort(digests[pairs], axis=1).tobytes(), "S64")
 
 
 def _recall(file: Path, keys: NDArray[np.bytes_]) -> NDArray[np.float64]:

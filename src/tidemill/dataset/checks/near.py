@@ -33,18 +33,32 @@ _BLOCK = 16_384  # pairs whose pictures are in memory at once
 _AT_ONCE = 128  # … that are compared at once, in the processor's own memory
 
 
-def look(image: Image.Image) -> bytes:
-    """How an opened picture looks; empty when it is too small. Decodes it, a large JPEG at a part of its size."""
+def grey(image: Image.Image) -> bytes:
+    """What the look of an opened picture is made of: its brightness, uint8 [32, 32]; empty when it is too small.
+
+    Decodes it, a large JPEG at a part of its size.
+    """
     from PIL import Image
 
     if min(image.size) < SIDE:
         return b""
     image.draft("L", (2 * SIDE, 2 * SIDE))
-    grey = image.convert("L")
-    if grey.size != (SIDE, SIDE):
-        grey = grey.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-    pixels = np.frombuffer(grey.tobytes(), np.uint8).reshape(SIDE, SIDE).astype(np.float32)
-    return np.packbits((_BASIS @ pixels @ _BASIS.T).ravel()[_PLACES] > 0).tobytes()
+    found = image if image.mode == "L" else image.convert("L")
+    if found.size != (SIDE, SIDE):
+        found = found.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    return found.tobytes()
+
+
+def looks(greys: Sequence[bytes]) -> NDArray[np.uint8]:
+    """How pictures look, uint8 [N, 22], from what `grey` says of each: zeros for those that are too small."""
+    found = np.zeros((len(greys), LOOK), np.uint8)
+    places = [at for at, each in enumerate(greys) if each]
+    for start in range(0, len(places), _AT_ONCE):
+        some = places[start : start + _AT_ONCE]
+        pixels = np.frombuffer(b"".join(greys[at] for at in some), np.uint8).reshape(-1, SIDE, SIDE).astype(np.float32)
+        products = _BASIS @ (pixels @ _BASIS.T)
+        found[some] = np.packbits(products.reshape(len(some), -1)[:, _PLACES] > 0, axis=1)
+    return found
 
 
 def small(image: Image.Image) -> NDArray[np.uint8]:
@@ -55,18 +69,18 @@ def small(image: Image.Image) -> NDArray[np.uint8]:
     return np.asarray(image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR))
 
 
-def candidates(found: Sequence[bytes]) -> NDArray[np.int64]:
-    """Pairs of places [P, 2], first below second, whose looks are near; an empty look is near to none.
+def candidates(found: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Pairs of places [P, 2], first below second, whose looks, uint8 [N, 22], are near; zeros are near to none.
 
     Of many equal looks each is paired with the first alone.
     """
-    places = np.array([at for at, each in enumerate(found) if each], np.int64)
+    places = np.flatnonzero(found.any(axis=1))
     if len(places) < 2:
         return np.empty((0, 2), np.int64)
-    codes = np.frombuffer(b"".join(each for each in found if each), np.uint8).reshape(-1, LOOK)
-    _, own, twins = np.unique(codes, axis=0, return_index=True, return_inverse=True)
-    again = np.flatnonzero(own[twins.ravel()] != np.arange(len(codes)))
-    equal = np.sort(np.stack([own[twins.ravel()[again]], again], axis=1), axis=1)
+    codes = found[places]
+    _, own, twins = np.unique(codes.view(f"S{LOOK}")[:, 0], return_index=True, return_inverse=True)
+    again = np.flatnonzero(own[twins] != np.arange(len(codes)))
+    equal = np.sort(np.stack([own[twins[again]], again], axis=1), axis=1)
     near = own[_alike(codes[own])]
     return np.asarray(places[np.unique(np.concatenate([equal, np.sort(near, axis=1)]), axis=0)])
 
@@ -76,10 +90,11 @@ def _alike(codes: NDArray[np.uint8]) -> NDArray[np.int64]:
     signs = np.ascontiguousarray(codes[:, :8])
     whole = signs.view(np.uint64)[:, 0]
     edges = np.ascontiguousarray(np.pad(codes[:, 8:], ((0, 0), (0, 2)))).view(np.uint64)
+    sorted_once = np.argsort(whole, kind="stable")
     parts = []
     for one, other in itertools.combinations(range(8), 2):
         key = signs[:, one].astype(np.uint16) << 8 | signs[:, other]
-        order = np.lexsort((whole, key))
+        order = sorted_once[np.argsort(key[sorted_once], kind="stable")]  # of 16 bits, in linear time
         ordered = key[order]
         for step in range(1, _NEIGHBOURS):
             at = np.flatnonzero(ordered[step:] == ordered[:-step])

@@ -13,7 +13,8 @@ from tidemill.dataset.checks.few_samples import check_few_samples
 from tidemill.dataset.checks.finding import Inspection
 from tidemill.dataset.checks.likeness import remembered_likeness
 from tidemill.dataset.checks.near import candidates, most_alike
-from tidemill.dataset.pictures import Checked
+from tidemill.dataset.hashes import as_strings
+from tidemill.dataset.pictures import Facts
 from tidemill.dataset.source import LEFT_OUT
 from tidemill.domain.dataset import SPLITS
 
@@ -28,7 +29,7 @@ _TRAIN = SPLITS.index("train")
 
 
 def check_pictures(
-    names: Sequence[str], labels: Sequence[str], checked: Sequence[Checked], compare: Compare,
+    names: Sequence[str], labels: Sequence[str], facts: Facts, compare: Compare,
     splits: NDArray[np.uint8], inspection: Inspection, memory: Path | None = None,
 ) -> None:  # fmt: skip
     """Look for duplicates, near duplicates and small classes among pictures that decode.
@@ -38,10 +39,11 @@ def check_pictures(
     alike they are, so that the next time only new pairs are looked at.
     """
     rows = Rows(lambda at: names[at], labels, splits, "picture")
-    first = check_equal(rows, np.array([each.digest for each in checked], "S32"), inspection)
+    digests = as_strings(facts.digests)
+    first = check_equal(rows, digests, inspection)
     if inspection.policy.near:
-        pairs = candidates([each.look if first[at] else b"" for at, each in enumerate(checked)])
-        alike = remembered_likeness(pairs, [each.digest for each in checked], compare, memory)
+        pairs = candidates(np.where(first[:, None], facts.looks, 0))
+        alike = remembered_likeness(pairs, digests, compare, memory)
         check_near(rows, *most_alike(pairs, alike), inspection)
     train = Counter(label for label, split in zip(labels, splits.tolist(), strict=True) if split == _TRAIN)
     few = check_few_samples({label: train[label] for label in sorted(set(labels))}, inspection)

@@ -94,7 +94,6 @@ def add_version(
     number = wanted or (Version.parse(known[-1].version).next_minor() if known else FIRST)
     staged = layout.staging / f"{os.getpid()}-{uuid.uuid4().hex}"
     staged.mkdir(parents=True)
-    threading.Thread(target=_import, args=("pyarrow.parquet", "dvc.repo", "networkx"), daemon=True).start()
     try:
         from tidemill.dataset.checks.finding import Inspection
         from tidemill.dataset.write import write_record
@@ -104,7 +103,7 @@ def add_version(
         try:
             packed, pictures, shared = ingest(
                 path, staged, name=name, version=str(number), task=task, reading=reading,
-                previous=_model_of(known, number), note=note, progress=progress,
+                previous=_model_of(known, number), note=note, progress=_beside(progress, seen.look, _import),
                 base=keep.local(known[-1]) if known else None, cache=layout.cache / "data", inspection=inspection,
             )  # fmt: skip
         finally:
@@ -130,9 +129,23 @@ def _change(known: Sequence[DatasetVersion], packed: DatasetVersion, shared: int
     return Change(known[-1].tag, packed.rows - shared, known[-1].rows - shared)
 
 
-def _import(*names: str) -> None:
-    """Import what will be needed, while the files are read."""
-    for name in names:
+def _beside(progress: Progress, *work: Callable[[], None]) -> Progress:
+    """`progress`, which has this work done in a thread when it first hears of files: from then on others read them."""
+    begun = False
+
+    def heard(done: int, total: int) -> None:
+        nonlocal begun
+        if not begun:
+            begun = True
+            threading.Thread(target=lambda: [each() for each in work], daemon=True).start()
+        progress(done, total)
+
+    return heard
+
+
+def _import() -> None:
+    """Import what will be needed."""
+    for name in ("pyarrow.parquet", "dvc.repo.add", "networkx"):
         with suppress(ImportError):  # it is said where it is needed
             import_module(name)
 

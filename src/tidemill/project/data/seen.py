@@ -23,33 +23,29 @@ class Seen:
         self._path, self._file = path, folder / f"{key[:32]}.json"
         self._began = time.time_ns()
         self._now: Fingerprint | None = None
-        self._look: threading.Thread | None = None
+        self._looking = threading.Lock()
 
     def digest(self) -> Digest | None:
-        """The digest of the data set that they were when they were added; None when they are not as they were.
-
-        Where nothing is kept of them, they are looked at beside whatever is done next.
-        """
+        """The digest of the data set that they were when they were added; None when they are not as they were."""
         try:
             kept = json.loads(self._file.read_bytes())
         except (OSError, ValueError):
-            self._look = threading.Thread(target=self._take, daemon=True)
-            self._look.start()
             return None
-        self._take()
+        self.look()
         try:
             same = self._now is not None and kept["fingerprint"] == self._now.digest
             return Digest(kept["digest"]) if same else None
         except (ValueError, KeyError, TypeError):
             return None
 
+    def look(self) -> None:
+        """Look at them, once: at any time before `keep`, which does it otherwise. A change in the meantime shows in
+        their times."""
+        with self._looking, suppress(OSError, UnicodeError):
+            self._now = self._now or fingerprint(self._path)
+
     def keep(self, digest: Digest) -> None:
         """Note what they are, unless they were changed since, or so lately that a further change might go unseen."""
-        if self._look is not None:
-            self._look.join()
+        self.look()
         if self._now is not None and not is_racy(self._now.changed, self._began):
             write_atomic(self._file, json.dumps({"fingerprint": self._now.digest, "digest": digest}).encode())
-
-    def _take(self) -> None:
-        with suppress(OSError, UnicodeError):
-            self._now = fingerprint(self._path)
