@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,8 +19,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 BIN = Path(sys.executable).parent
-# Each tour has a port of its own, so that tours can run beside each other and beside whatever holds 8080.
-PORTS = {"image": 18080, "text": 18081, "tabular": 18082}
+
+
+def _free_port() -> str:
+    """So that tours can run beside each other, and beside whatever holds 8080."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return str(listening.getsockname()[1])
 
 
 def _block(mark: str) -> list[str]:
@@ -58,7 +63,7 @@ def _terminal(line: str, cwd: Path) -> Iterator[None]:
 @pytest.mark.parametrize("task", ["image", "text", "tabular"])
 def test_the_tour_works_word_for_word(task: str, tmp_path: Path) -> None:
     first, second = _block(task), _block(f"{task}, continued")
-    port = str(PORTS[task])
+    port = _free_port()
     name = first[0].split()[2]
     assert first[-1] == f"tidemill serve {name}@champion --port 8080"
     _shell(first[0], tmp_path)
@@ -73,7 +78,7 @@ def test_the_tour_works_word_for_word(task: str, tmp_path: Path) -> None:
     assert "wait" in said[f"tidemill retrain {name}"]
     if task == "image":
         _opens_in_mlflow(project)
-        _serves_from_a_bundle(project)
+        _serves_from_a_bundle(project, _free_port())
 
 
 def _opens_in_mlflow(project: Path) -> None:
@@ -84,15 +89,13 @@ def _opens_in_mlflow(project: Path) -> None:
     assert done.stdout.strip() == "7", done.stderr
 
 
-def _serves_from_a_bundle(project: Path) -> None:
+def _serves_from_a_bundle(project: Path, port: str) -> None:
     export, serve = (
         line.split("  #")[0].strip() for line in README.splitlines() if line.strip().endswith(("trained", "it serves"))
     )
     _shell(export, project)
-    with _terminal(f"{serve} --port {PORTS['image']}", project):
-        answer = _shell(
-            f"curl -F file=@examples/seven.png localhost:{PORTS['image']}/v1/models/digits:predict", project
-        )
+    with _terminal(f"{serve} --port {port}", project):
+        answer = _shell(f"curl -F file=@examples/seven.png localhost:{port}/v1/models/digits:predict", project)
     assert json.loads(answer)["predictions"][0]["class"] == "7"
 
 

@@ -71,7 +71,7 @@ def pack_onto(
                 writer.write(batch)
             written[each.split] += writer.finish()
     if wanted is None or wanted.any():
-        for split, batch in source.rows.read(wanted):
+        for split, batch in _ahead(source.rows.read(wanted)):
             writers[split].write(batch)
     for split, writer in writers.items():
         new = writer.finish()
@@ -90,6 +90,15 @@ def pack_onto(
         ),
     )  # fmt: skip
     return Packed(packed, None if wanted is None else int(sum(each.rows.sum() for each in kept)))
+
+
+def _ahead(rows: Iterator[tuple[str, pa.RecordBatch]]) -> Iterator[tuple[str, pa.RecordBatch]]:
+    """`rows`, of which the next are read while the last are written."""
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(next, rows, None)
+        while (found := coming.result()) is not None:
+            coming = pool.submit(next, rows, None)
+            yield found
 
 
 def _compare(

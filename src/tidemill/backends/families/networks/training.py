@@ -77,7 +77,8 @@ class Training:
         self.graph, self._config, self._splits, self._fabric, self._report = graph, config, splits, fabric, report
         if settings.channels_last:
             graph.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
-        self._optimizer = optimizer_for(graph, config.optimizer)
+        fused = fabric.device.type == "cpu"  # elsewhere it would unscale fp16 by itself
+        self._optimizer = optimizer_for(graph, config.optimizer, fused=fused)
         self._freezing = Freezing(graph, settings.freeze_epochs)
         self._module, self._stepper = fabric.setup(Logits(graph), self._optimizer)
         self._batches = len(splits.train)
