@@ -56,6 +56,21 @@ def points(total: int) -> list[int]:
     return sorted({1 + (total - 1) * i // max(1, POINTS - 1) for i in range(POINTS)})
 
 
+def killed_and_added_again(point: int, broken: Path, *add: str) -> subprocess.CompletedProcess[str]:
+    """What the command says that comes after one that was killed there, which left the old versions or the new."""
+    assert killed_at(point, broken, *add).returncode == -9
+    listed = json.loads(tidemill(broken, "data", "list", "--json").stdout)
+    assert [version["version"] for version in listed] in (["1.0.0"], ["1.0.0", "1.1.0"])
+    again = tidemill(broken, *add)
+    assert again.returncode == 0, (point, again.stderr)
+    return again
+
+
+def assert_clean(project: Path) -> None:
+    status = subprocess.run(["git", "status", "--short"], cwd=project, capture_output=True, text=True, check=True)
+    assert status.stdout == ""
+
+
 def test_data_add_killed_anywhere(project: Projects, tmp_path: Path) -> None:
     layout = project("tabular")
     write_csv(tmp_path / "one.csv")
@@ -71,16 +86,11 @@ def test_data_add_killed_anywhere(project: Projects, tmp_path: Path) -> None:
     assert whole.returncode == 0, whole.stderr
     for point in points(int(whole.stdout.split()[-1])):
         broken = copy(f"at-{point}")
-        assert killed_at(point, broken, *add).returncode == -9
-        listed = json.loads(tidemill(broken, "data", "list", "--json").stdout)
-        assert [version["version"] for version in listed] in (["1.0.0"], ["1.0.0", "1.1.0"])
-        again = tidemill(broken, *add)
-        assert again.returncode == 0, (point, again.stderr)
+        killed_and_added_again(point, broken, *add)
         listed = json.loads(tidemill(broken, "data", "list", "--json").stdout)
         assert [version["version"] for version in listed] == ["1.0.0", "1.1.0"]
         assert subprocess.run(["git", "fsck"], cwd=broken, capture_output=True).returncode == 0
-        status = subprocess.run(["git", "status", "--short"], cwd=broken, capture_output=True, text=True, check=True)
-        assert status.stdout == ""
+        assert_clean(broken)
         diff = tidemill(broken, "data", "diff", "1.0.0", "1.1.0")
         assert diff.returncode == 0, diff.stderr
 
@@ -124,11 +134,7 @@ def test_growing_pictures_killed_anywhere(project: Projects, tmp_path: Path) -> 
     assert whole.returncode == 0, whole.stderr
     for point in points(int(whole.stdout.split()[-1])):
         broken = copy(f"at-{point}")
-        assert killed_at(point, broken, *add).returncode == -9
-        listed = json.loads(tidemill(broken, "data", "list", "--json").stdout)
-        assert [version["version"] for version in listed] in (["1.0.0"], ["1.0.0", "1.1.0"])
-        again = tidemill(broken, *add)
-        assert again.returncode == 0, (point, again.stderr)
+        again = killed_and_added_again(point, broken, *add)
         assert json.loads(again.stdout)["version"]["version"] == "1.1.0"
         for version in ("1.0.0", "1.1.0"):
             out = broken.parent / version
@@ -136,8 +142,7 @@ def test_growing_pictures_killed_anywhere(project: Projects, tmp_path: Path) -> 
             assert done.returncode == 0, (point, done.stderr)
         assert subprocess.run(["diff", "-r", "in", "1.1.0"], cwd=broken.parent).returncode == 0
         assert subprocess.run(["diff", "-r", tmp_path / "in", "1.0.0"], cwd=broken.parent).returncode == 0
-        status = subprocess.run(["git", "status", "--short"], cwd=broken, capture_output=True, text=True, check=True)
-        assert status.stdout == ""
+        assert_clean(broken)
 
 
 FULL_DISK = """

@@ -3,39 +3,14 @@
 from __future__ import annotations
 
 import io
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tidemill.domain.dataset import Task
-from tidemill.project import scaffold
-from tidemill.project.layout import Layout
-
-Projects = Callable[[Task], Layout]
-
-
-@pytest.fixture(scope="session")
-def _empty_projects(tmp_path_factory: pytest.TempPathFactory) -> dict[Task, Path]:
-    folder = tmp_path_factory.mktemp("empty")
-    tasks: tuple[Task, ...] = ("image", "text", "tabular")
-    return {task: scaffold.init(folder / task, name="things", task=task, sample=None).root for task in tasks}
-
-
-@pytest.fixture
-def project(_empty_projects: dict[Task, Path], tmp_path: Path) -> Projects:
-    """Makes an empty project called `things` for a task."""
-
-    def make(task: Task) -> Layout:
-        shutil.copytree(_empty_projects[task], tmp_path / task, symlinks=True)
-        return Layout(tmp_path / task)
-
-    return make
+from ..data.conftest import _empty_projects, project  # noqa: F401  # fixtures
 
 
 def scene(seed: int, *, side: int = 64) -> NDArray[np.uint8]:

@@ -13,7 +13,8 @@ import pytest
 
 from tidemill.project.layout import Layout
 
-from .conftest import Projects, jpeg, scene, scenes, trips
+from ..data.conftest import Projects
+from .conftest import jpeg, scene, scenes, trips
 from .test_rows import spoilt
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from tidemill.backends.exporters.onnx import OnnxExporter
-from tidemill.backends.families.models.bert import BertNetwork
+from tidemill.backends.families.models.bert import BertNetwork, pretrained_encoder
 from tidemill.backends.families.models.tokenizer import train_tokenizer
 from tidemill.backends.families.networks.source import TOKENIZER, NetworkModel
 from tidemill.backends.families.text import TextFamily
@@ -78,6 +78,20 @@ def test_an_encoder_of_each_kind_is_taken_by_its_path(kind: str, sentences: Pack
     assert network.encoder.config.model_type == kind  # type: ignore[union-attr]  # transformers' own
     shutil.rmtree(tmp_path / "project")  # a saved model needs it no more
     check_export(model, tmp_path / "source")
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_dropout_is_that_of_pretrained_weights_too(kind: str, tmp_path: Path) -> None:
+    folder = weights(kind, tmp_path / "encoder", ["The mill turns.", "The tide comes in."])
+    ids = torch.tensor([[5, 6, 7, 8]])
+
+    def states(dropout: float) -> torch.Tensor:
+        encoder = pretrained_encoder(str(folder), tmp_path, dropout=dropout).train()
+        found: torch.Tensor = encoder(input_ids=ids, attention_mask=torch.ones_like(ids))[0]
+        return found
+
+    torch.testing.assert_close(states(0.0), states(0.0))
+    assert not torch.allclose(states(0.5), states(0.5))
 
 
 def test_places_beyond_those_that_weights_know_are_refused(sentences: PackedDataset, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ class Bert:
     hidden: int = bounded(96, low=16, high=1024)  # a multiple of `heads`
     layers: int = bounded(2, low=1, high=24)
     heads: int = bounded(4, low=1, high=16)
-    dropout: float = bounded(0.1, low=0, high=0.9)
+    dropout: float = bounded(0.1, low=0, high=0.9)  # everywhere, in pretrained weights, too
     vocabulary: int = bounded(2000, low=300, high=100_000)  # size of the tokenizer trained from the data
     lowercase: bool = False
     max_length: int = bounded(64, low=4, high=512)  # tokens

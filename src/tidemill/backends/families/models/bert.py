@@ -68,9 +68,13 @@ def fresh_encoder(params: Bert, *, vocabulary: int, pad_id: int) -> nn.Module:
     return _without_pooler(BertModel(config))
 
 
-def pretrained_encoder(given: str, root: Path) -> nn.Module:
+def pretrained_encoder(given: str, root: Path, *, dropout: float) -> nn.Module:
     """The encoder that `model.params.pretrained` names: a folder below `root`, or on the hub."""
-    return _without_pooler(load_pretrained(given, ENCODERS, "an encoder for sentences", root))
+    encoder = _without_pooler(load_pretrained(given, ENCODERS, "an encoder for sentences", root))
+    for part in encoder.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = dropout
+    return encoder
 
 
 def encoder_again(plain: Mapping[str, Any]) -> nn.Module:
