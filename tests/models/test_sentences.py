@@ -18,6 +18,7 @@ from tidemill.backends.families.models.tokenizer import train_tokenizer
 from tidemill.backends.families.networks.source import TOKENIZER, NetworkModel
 from tidemill.backends.families.text import TextFamily
 from tidemill.bundle.preprocess import Preprocessor
+from tidemill.config.architectures import Bert
 from tidemill.dataset.read import PackedDataset
 from tidemill.errors import ConfigError
 
@@ -86,12 +87,25 @@ def test_dropout_is_that_of_pretrained_weights_too(kind: str, tmp_path: Path) ->
     ids = torch.tensor([[5, 6, 7, 8]])
 
     def states(dropout: float) -> torch.Tensor:
-        encoder = pretrained_encoder(str(folder), tmp_path, dropout=dropout).train()
+        encoder = pretrained_encoder(Bert(pretrained=str(folder), dropout=dropout), tmp_path).train()
         found: torch.Tensor = encoder(input_ids=ids, attention_mask=torch.ones_like(ids))[0]
         return found
 
     torch.testing.assert_close(states(0.0), states(0.0))
     assert not torch.allclose(states(0.5), states(0.5))
+
+
+@pytest.mark.parametrize("kind", SMALL)
+def test_frozen_embeddings_stay_as_they_came(kind: str, sentences: PackedDataset, tmp_path: Path) -> None:
+    rows = [str(each) for each in sentences.examples("train").inputs[:200]]
+    folder = weights(kind, tmp_path / "project" / "encoder", rows)
+    given = ["model.params.pretrained=encoder", "model.params.freeze_embeddings=true", "model.params.max_length=32",
+             "trainer.max_epochs=2", "trainer.freeze_epochs=1", "trainer.batch_size=256"]  # fmt: skip
+    model = TextFamily(tmp_path / "project").fit(settings("text", *given), sentences, Heard(), tmp_path)
+    trained = model.module.get_submodule("network.encoder")
+    came = pretrained_encoder(Bert(pretrained=str(folder)), tmp_path).state_dict()
+    moved = {name for name, value in trained.state_dict().items() if not torch.equal(value, came[name])}
+    assert moved and not any("word_embeddings" in name for name in moved)
 
 
 def test_places_beyond_those_that_weights_know_are_refused(sentences: PackedDataset, tmp_path: Path) -> None:

@@ -20,4 +20,5 @@ class Bert:
     lowercase: bool = False
     max_length: int = bounded(64, low=4, high=512)  # tokens
     pooling: Literal["mean", "cls"] = "mean"  # what stands for the sentence: the mean of its tokens, or the first
+    freeze_embeddings: bool = False  # of pretrained weights: tokens keep their vectors, half of a small encoder
     pretrained: str = ""  # a folder with config.json, model.safetensors, tokenizer.json; or hub:NAME

@@ -68,12 +68,14 @@ def fresh_encoder(params: Bert, *, vocabulary: int, pad_id: int) -> nn.Module:
     return _without_pooler(BertModel(config))
 
 
-def pretrained_encoder(given: str, root: Path, *, dropout: float) -> nn.Module:
-    """The encoder that `model.params.pretrained` names: a folder below `root`, or on the hub."""
-    encoder = _without_pooler(load_pretrained(given, ENCODERS, "an encoder for sentences", root))
+def pretrained_encoder(params: Bert, root: Path) -> nn.Module:
+    """The encoder that `params.pretrained` names: a folder below `root`, or on the hub."""
+    encoder = _without_pooler(load_pretrained(params.pretrained, ENCODERS, "an encoder for sentences", root))
     for part in encoder.modules():
         if isinstance(part, nn.Dropout):
-            part.p = dropout
+            part.p = params.dropout
+    if params.freeze_embeddings:
+        encoder.get_input_embeddings().requires_grad_(False)  # type: ignore[operator]  # transformers' own
     return encoder
 
 

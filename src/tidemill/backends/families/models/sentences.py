@@ -101,4 +101,4 @@ def _encoder(params: Bert, sentences: Sequence[str], root: Path) -> tuple[Tokeni
             f"model.params.pretrained: {where} has no {_TOKENIZER} that can be read: {first_line(error)}",
             f"it needs a {_TOKENIZER} beside its weights",
         ) from None
-    return tokenizer, pretrained_encoder(params.pretrained, root, dropout=params.dropout)
+    return tokenizer, pretrained_encoder(params, root)
