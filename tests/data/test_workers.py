@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -36,8 +37,9 @@ def test_a_killed_worker_is_an_error_and_the_others_end() -> None:
     with pytest.raises(StorageError, match="was killed"), Workers(PROGRAM) as shared:
         work = shared.begin()
         work.add(NOTHING)
+        until = time.monotonic() + 60
         while len(found := _processes()) < 2:
-            pass
+            assert time.monotonic() < until, "the first worker has forked no other"
         for process in found[1:]:
             os.kill(process, signal.SIGKILL)
         for _ in range(50_000):
@@ -48,7 +50,7 @@ def test_a_killed_worker_is_an_error_and_the_others_end() -> None:
 
 def _processes() -> list[int]:
     """The workers that this process has started, the first and those that it forked."""
-    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(["ps", "-ewwo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
     rows = [line.split(None, 2) for line in listed.splitlines() if PROGRAM in line]
     first = [int(pid) for pid, parent, _ in rows if int(parent) == os.getpid()]
     return first + [int(pid) for pid, parent, _ in rows if int(parent) in first]
