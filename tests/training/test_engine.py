@@ -15,7 +15,7 @@ from tidemill.backends.families.networks.averaging import Average
 from tidemill.backends.families.networks.checkpoints import Checkpoints, State
 from tidemill.backends.families.networks.freezing import Freezing
 from tidemill.backends.families.networks.graphs import PictureGraph
-from tidemill.backends.families.networks.meter import Meter, loss_of
+from tidemill.backends.families.networks.meter import Meter, class_weights, loss_of
 from tidemill.backends.families.networks.schedules import Course, Schedule, rate
 from tidemill.backends.families.text import TextFamily
 from tidemill.config.schema import LossConfig, SchedulerConfig
@@ -82,6 +82,17 @@ def test_plateau_lowers_the_rate_after_its_patience() -> None:
     for loss in (1.0, 0.9, 0.95, 0.96):
         schedule.close_epoch(loss)
     assert optimizer.param_groups[0]["lr"] == 0.5
+
+
+def test_balanced_classes_count_alike_whatever_their_rows() -> None:
+    logits, targets = torch.randn(5, 4), torch.tensor([0, 0, 0, 1, -100])
+    settings = LossConfig(class_weights="balanced")
+    weights = class_weights(targets, settings)
+    assert weights is not None and weights.tolist() == pytest.approx([2 / 3, 2])
+    rows = nn.functional.cross_entropy(logits[:4], targets[:4], reduction="none")
+    expected = (rows[:3].mean() + rows[3]) / 2
+    assert torch.allclose(loss_of(logits, targets, settings, weights=weights), expected)
+    assert class_weights(targets, LossConfig()) is None
 
 
 def test_rows_that_do_not_count_do_not() -> None:

@@ -12,6 +12,7 @@ from tidemill.config.schema.fields import bounded
 class LossConfig:
     name: Literal["cross_entropy"] = "cross_entropy"
     label_smoothing: float = bounded(0.0, low=0, high=0.9)  # share of each label spread over all classes
+    class_weights: Literal["none", "balanced"] = "none"  # balanced: rare classes count as much as frequent ones
     ignore_index: int = -100  # rows of this class (its position among the labels) do not count; nor do unlabelled rows
 
 

@@ -26,6 +26,10 @@ _CHUNK = 16  # batches among which sentences are ordered by length
 class BatchSource(Protocol):
     """Yields the batches of one epoch each time it is iterated; each iteration is the next epoch unless told."""
 
+    @property
+    def taken(self) -> Tensor:
+        """The targets of the rows of an epoch, int64 [N], in any order."""
+
     def __len__(self) -> int:
         """Steps of an epoch."""
 
@@ -74,6 +78,11 @@ class Source(ABC):
     def ready(self) -> int:
         """Batches that may lie ready, made before they are asked for."""
         return 0
+
+    @property
+    @abstractmethod
+    def taken(self) -> Tensor:
+        """The targets of the rows of an epoch, int64 [N], in any order."""
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -139,6 +148,11 @@ class Batches(Source):
     ) -> None:  # fmt: skip
         super().__init__(size, seed, augment)
         self.rows, self.shuffle, self.lengths, self._chosen = rows, shuffle, lengths, chosen
+
+    @property
+    def taken(self) -> Tensor:
+        """As `Source.taken`."""
+        return self.rows.targets if self._chosen is None else self.rows.targets[self._chosen]
 
     def __len__(self) -> int:
         full, rest = divmod(len(self.rows) if self._chosen is None else len(self._chosen), self.size)

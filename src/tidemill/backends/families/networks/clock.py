@@ -11,6 +11,8 @@ import torch
 from tidemill.ports import StopTraining, Times
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from tidemill.backends.families.networks.batches import Batch, BatchSource
     from tidemill.backends.families.networks.fit import Splits
     from tidemill.ports import Reporter
@@ -116,6 +118,11 @@ class _Clocked:
 
     def __init__(self, source: BatchSource, clock: Clock) -> None:
         self._source, self._clock, self._device = source, clock, torch.device("cpu")
+
+    @property
+    def taken(self) -> Tensor:
+        """As the source's."""
+        return self._source.taken
 
     def __len__(self) -> int:
         return len(self._source)

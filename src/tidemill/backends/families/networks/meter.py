@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, pad
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -13,11 +13,18 @@ if TYPE_CHECKING:
     from tidemill.config.schema import LossConfig
 
 
-def loss_of(logits: Tensor, targets: Tensor, settings: LossConfig, *, smoothing: bool = True) -> Tensor:
-    """Cross entropy: the mean over rows that count, 0 when none does. `logits` [N, classes], `targets` int64 [N]."""
+def loss_of(
+    logits: Tensor, targets: Tensor, settings: LossConfig, *, smoothing: bool = True, weights: Tensor | None = None
+) -> Tensor:
+    """Cross entropy: the mean over rows that count, 0 when none does. `logits` [N, classes], `targets` int64 [N].
+
+    `weights` float32 [classes or fewer] are what a row of each class counts; of classes beyond them it is 1.
+    """
     share, targets = settings.label_smoothing if smoothing else 0.0, _marked(targets, settings)
+    if weights is not None:
+        weights = pad(weights.to(logits), (0, logits.shape[1] - len(weights)), value=1.0)
     total = cross_entropy(
-        logits, targets, ignore_index=settings.ignore_index, label_smoothing=share, reduction="sum"
+        logits, targets, weights, ignore_index=settings.ignore_index, label_smoothing=share, reduction="sum"
     )  # fmt: skip
     return total / (targets != settings.ignore_index).sum().clamp(min=1)
 
@@ -25,6 +32,17 @@ def loss_of(logits: Tensor, targets: Tensor, settings: LossConfig, *, smoothing:
 def _marked(targets: Tensor, settings: LossConfig) -> Tensor:
     """Rows without a label, whose target is negative, bear the mark of those that do not count."""
     return targets.where(targets >= 0, settings.ignore_index)
+
+
+def class_weights(targets: Tensor, settings: LossConfig) -> Tensor | None:
+    """What a row of each class counts, as `settings` ask, with mean 1 over the rows `targets` int64 [N]; None: 1."""
+    if settings.class_weights == "none":
+        return None
+    marked = _marked(targets, settings)
+    counts = marked[marked != settings.ignore_index].bincount()
+    present = counts > 0
+    weights = counts.sum() / (present.sum() * counts.clamp(min=1))
+    return weights.where(present, 1.0)
 
 
 class Meter:

@@ -22,7 +22,7 @@ from tidemill.backends.families.networks.checkpoints import (
     restore_optimizer,
 )
 from tidemill.backends.families.networks.freezing import Freezing
-from tidemill.backends.families.networks.meter import Meter, loss_of
+from tidemill.backends.families.networks.meter import Meter, class_weights, loss_of
 from tidemill.backends.families.networks.optimizers import optimizer_for
 from tidemill.backends.families.networks.progress import Progress
 from tidemill.backends.families.networks.randomness import random_state, restore_random
@@ -84,6 +84,7 @@ class Training:
         self._batches = len(splits.train)
         self._schedule = Schedule(self._optimizer, config.optimizer.scheduler, self._course())
         self._meter = Meter(config.optimizer.loss)
+        self._weights = class_weights(splits.train.taken, config.optimizer.loss)
         self.watch = Watch(config.callbacks.early_stopping, keep=config.callbacks.checkpoint)
         self.average = Average(graph, settings.ema_decay) if settings.ema_decay else None
         self._checkpoints = Checkpoints(folder / FOLDER, settings.resume)
@@ -145,7 +146,7 @@ class Training:
 
     def _backward(self, inputs: tuple[Tensor, ...], targets: Tensor, parts: int) -> None:
         logits = self._module(*inputs)
-        loss = loss_of(logits, targets, self._config.optimizer.loss)
+        loss = loss_of(logits, targets, self._config.optimizer.loss, weights=self._weights)
         self._meter.count(loss, logits.detach(), targets)
         self._fabric.backward(loss / parts if parts > 1 else loss)
 

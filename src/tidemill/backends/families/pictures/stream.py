@@ -87,6 +87,11 @@ class StreamedPictures(Source):
         self._window = max(1, window // int(np.prod(decoding.shape)))
 
     @property
+    def taken(self) -> Tensor:
+        """As `Source.taken`."""
+        return self._targets[torch.from_numpy(self._wanted)]
+
+    @property
     def ready(self) -> int:
         """Two windows of them."""
         return min(len(self), 2 * self._window // self.size + 1)
