@@ -47,10 +47,10 @@ def proxy(target: int, weather: Weather) -> Iterator[int]:
         started.set()
         await stop.wait()
         server.close()
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        while left := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=1)
         await asyncio.sleep(0.1)  # connections are closed by the loop
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), daemon=True)
@@ -86,8 +86,7 @@ async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, tar
             if fault == "slow":
                 await asyncio.sleep(0.05)
     finally:
-        sending.cancel()
-        await asyncio.gather(sending, return_exceptions=True)
+        sending.cancel()  # and not waited for: what is cancelled here must not be held up, or it is left unclosed
         out.close()
 
 
