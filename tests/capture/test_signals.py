@@ -30,13 +30,20 @@ print('in all', *(n.get(each, 0) for each in (1, 2, 10, 15)))
 
 
 @contextmanager
-def counting(folder: Folder) -> Iterator[subprocess.Popen[bytes]]:
+def started(folder: Folder) -> Iterator[subprocess.Popen[bytes]]:
     """Tidemill in a group of its own without a terminal, with a script that says and counts its signals until USR1."""
     folder.write("counts.py", COUNTS)
     with subprocess.Popen(
         (*TIDEMILL, "run", "--", sys.executable, "counts.py"), cwd=folder.path, env=folder.environment,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     ) as process:  # fmt: skip
+        yield process
+
+
+@contextmanager
+def counting(folder: Folder) -> Iterator[subprocess.Popen[bytes]]:
+    """As `started`, once the script is ready; nothing of it is left behind."""
+    with started(folder) as process:
         try:
             assert said(process).startswith("ready ")
             yield process
@@ -103,11 +110,7 @@ def test_a_stopped_group_of_which_tidemill_is_continued(folder: Folder) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGUSR1])
 def test_nothing_is_left_when_tidemill_ends(folder: Folder, number: signal.Signals) -> None:
-    folder.write("counts.py", COUNTS)
-    with subprocess.Popen(
-        (*TIDEMILL, "run", "--", sys.executable, "counts.py"), cwd=folder.path, env=folder.environment,
-        stdout=subprocess.PIPE, start_new_session=True,
-    ) as process:  # fmt: skip
+    with started(folder) as process:
         script = int(said(process).split()[1])
         beside = witness(process, script)
         process.send_signal(number)
@@ -123,11 +126,7 @@ def test_nothing_is_left_when_tidemill_ends(folder: Folder, number: signal.Signa
 
 
 def test_a_witness_that_was_killed_leaves_signals_to_pass(folder: Folder) -> None:
-    folder.write("counts.py", COUNTS)
-    with subprocess.Popen(
-        (*TIDEMILL, "run", "--", sys.executable, "counts.py"), cwd=folder.path, env=folder.environment,
-        stdout=subprocess.PIPE, start_new_session=True,
-    ) as process:  # fmt: skip
+    with started(folder) as process:
         script = int(said(process).split()[1])
         os.kill(witness(process, script), signal.SIGKILL)
         for number in (signal.SIGTERM, signal.SIGUSR1):

@@ -47,6 +47,12 @@ def ensure_database(layout: Layout) -> str:
     return _uri(layout.database)
 
 
+def store_uri(layout: Layout) -> str:
+    """As `ensure_database`, for who can wait for a foreign one: whether anybody listens there is not asked."""
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # who waits repeats by itself; 7 take minutes
+    return foreign_uri() or ensure_database(layout)
+
+
 def foreign_uri() -> str:
     """MLFLOW_TRACKING_URI, with the driver of PostgreSQL that is installed; empty where it is not set.
 

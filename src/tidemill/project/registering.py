@@ -7,7 +7,6 @@ promoted or served by Tidemill; a folder with an `MLmodel` file opens as `mlflow
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 import tempfile
 import time
@@ -45,19 +44,18 @@ def register(layout: Layout, experiment: str, outcome: Outcome, wish: str) -> tu
     clear what the model is, or when the tracking server has not got the run; StorageError when the server fails.
     """
     from tidemill.backends.trackers._store import MlflowStore, quiet
-    from tidemill.project.database import ensure_database, foreign_uri
+    from tidemill.project.database import store_uri
 
     name, path = check_wish(wish)
     model = _choose(outcome, path)
     place = Path(outcome.captured.root) / model.path
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # 7 take minutes
     quiet()
     with tempfile.TemporaryDirectory(dir=layout.staging) as folder:
         copy = Path(folder) / place.name
         shutil.copytree(place, copy) if place.is_dir() else shutil.copyfile(place, copy)
         if not place.is_dir() and Digest.of_file(copy) != model.digest:
             raise StateError(f"{model.path} is no longer what the run wrote", "run it again, without others at work")
-        store = MlflowStore(foreign_uri() or ensure_database(layout), experiment=experiment, artifacts=None)
+        store = MlflowStore(store_uri(layout), experiment=experiment, artifacts=None)
         with _translated(model.path, store.address):
             store.reach()
             run = _arrived(store, outcome.run, model.path)

@@ -41,9 +41,9 @@ def open_runbook(layout: Layout, experiment: str) -> Runbook:
 
 def _by_client(layout: Layout, experiment: str) -> Runbook:
     from tidemill.backends.trackers.mlflow import MlflowTracker
-    from tidemill.project.database import ensure_database, foreign_uri, is_local
+    from tidemill.project.database import is_local, store_uri
 
-    uri = foreign_uri() or ensure_database(layout)
+    uri = store_uri(layout)
     served = uri.startswith(("http://", "https://"))  # then the server says where artefacts go
     return _ByClient(MlflowTracker(
         uri, experiment=experiment, artifacts=None if served else layout.artifacts,

@@ -29,12 +29,11 @@ def open_tracker(layout: Layout, settings: Config, *, parent: str = "", spooled:
     With `spooled` it knows what waits in the project's spool, whatever its own place.
     Raises InputError for an address that is none.
     """
-    from tidemill.project.database import ensure_database, foreign_uri, is_local
+    from tidemill.project.database import foreign_uri, is_local, store_uri
 
-    uri = foreign_uri() or ensure_database(layout)
+    uri = store_uri(layout)
     from tidemill.backends.trackers.mlflow import MlflowTracker
 
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # the spool repeats; 7 take minutes
     if settings.logger.artifacts.startswith("s3://") and find_spec("boto3") is None:
         raise MissingExtraError("logger.artifacts=s3://…", "s3")
     served = uri.startswith(("http://", "https://"))  # then the server says where artefacts go
