@@ -13,7 +13,8 @@ demo: ## run the whole loop on real handwritten digits, in build/demo
 
 test: ## run all tests
 	@scripts/venv.sh train,dev
-	@$(PYTEST) -n auto --dist loadgroup
+	@$(PYTEST) -n auto --dist loadgroup -m "not alone"
+	@$(PYTEST) -m alone
 
 check: ## lint, format, types, import floors, and the quick tests with coverage
 	@scripts/venv.sh train,dev
@@ -21,7 +22,7 @@ check: ## lint, format, types, import floors, and the quick tests with coverage
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
-	@$(PYTEST) -n auto --dist loadgroup -q -m "not slow" --cov --cov-report=term
+	@$(PYTEST) -n auto --dist loadgroup -q -m "not slow and not alone" --cov --cov-report=term
 
 fix: ## mend what lint and format can mend
 	@scripts/venv.sh train,dev

@@ -39,7 +39,7 @@ class FarAway(CsvTracker):
         time.sleep(0.2)
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_large_pictures_for_a_tiny_network_are_data_bound(large_pictures: Layout) -> None:
     found = profiled(
         large_pictures, *TINY, "data.image.height=16", "data.image.width=16", "data.cache_gb=0", "data.workers=1",
@@ -54,7 +54,7 @@ def test_large_pictures_for_a_tiny_network_are_data_bound(large_pictures: Layout
     assert list(large_pictures.staging.iterdir()) == []
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_a_large_network_on_small_pictures_is_compute_bound(digits: Layout, capsys: pytest.CaptureFixture[str]) -> None:
     found = profiled(digits, "model=small_cnn", "model.params.channels=128", "trainer.batch_size=32")
     assert found.verdict == "compute-bound"
@@ -67,14 +67,14 @@ def test_a_large_network_on_small_pictures_is_compute_bound(digits: Layout, caps
     assert "trainer.threads=1" in shown
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_a_store_that_answers_late_is_logging_bound(digits: Layout, tmp_path: Path) -> None:
     found = profiled(digits, *TINY, "trainer.batch_size=1024", beside=(FarAway(tmp_path / "far"),))
     assert found.verdict == "logging-bound"
     assert found.shares["logging"] > 0.5
 
 
-@pytest.mark.slow
+@pytest.mark.alone
 def test_the_command_answers_and_leaves_the_tracker_alone(digits: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(digits.root)
     done = CliRunner().invoke(tidemill, ["doctor", "train", *TINY, "--seconds", "5", "--json"])
