@@ -1,6 +1,6 @@
 """`python -m tidemill`."""
 
-from tidemill.cli import main
+from tidemill.cli import entry
 
 if __name__ == "__main__":
-    main()
+    entry()
