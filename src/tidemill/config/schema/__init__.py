@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from tidemill.config.schema.checks import ChecksConfig
 from tidemill.config.schema.data import DataConfig, ImageInput
 from tidemill.config.schema.fields import bounded
-from tidemill.config.schema.gates import ExportConfig, PromotionConfig
+from tidemill.config.schema.export import ExportConfig
 from tidemill.config.schema.model import ModelConfig
 from tidemill.config.schema.optimizer import LossConfig, OptimizerConfig, SchedulerConfig
+from tidemill.config.schema.promotion import PromotionConfig
 from tidemill.config.schema.search import SearchConfig
 from tidemill.config.schema.tracking import LoggerConfig, PathsConfig
 from tidemill.config.schema.trainer import CallbacksConfig, EarlyStoppingConfig, TrainerConfig

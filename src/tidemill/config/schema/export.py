@@ -1,9 +1,8 @@
-"""What an export and a promotion must pass."""
+"""What an export must pass."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from tidemill.config.schema.fields import bounded
 
@@ -17,15 +16,3 @@ class ExportConfig:
     tolerance: float = bounded(1e-3, above=0)  # how far a golden answer may be off, per score
     golden_rows: int = bounded(32, low=1, high=10_000)  # raw requests kept with their answers
     reference_rows: int = bounded(2000, low=1, high=1_000_000)  # rows kept for the monitor to compare with
-
-
-@dataclass
-class PromotionConfig:
-    """When a challenger may become champion."""
-
-    alpha: float = bounded(0.05, above=0, high=0.5)  # level of the paired test, one-sided
-    mode: Literal["superiority", "non_inferiority"] = "superiority"
-    margin: float = bounded(0.01, low=0, high=1)  # non-inferiority only: how much worse may be
-    min_score: float = bounded(0.0, high=1)  # accuracy; for regression R²
-    class_floor: float = bounded(0.0, low=0, high=1)  # lowest accuracy of a class that the champion has at or above it
-    max_size_mb: float = bounded(500.0, above=0)
