@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from tidemill.config.schema.checks import ChecksConfig
 from tidemill.config.schema.data import DataConfig, ImageInput
-from tidemill.config.schema.fields import bounded
 from tidemill.config.schema.export import ExportConfig
+from tidemill.config.schema.fields import bounded
 from tidemill.config.schema.model import ModelConfig
 from tidemill.config.schema.optimizer import LossConfig, OptimizerConfig, SchedulerConfig
 from tidemill.config.schema.promotion import PromotionConfig
