@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ import numpy as np
 from tidemill.domain.record import to_plain
 from tidemill.errors import DataError
 from tidemill.ports import Scored
+from tidemill.stages.evaluation.intervals import Interval, Margins, bootstrap, bootstrap_confusion, wilson
+from tidemill.stages.evaluation.matrix import picture
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from tidemill.ports import Raw
 
 _PART, _PICTURES = 4096, 256  # rows that are prepared together; decoded pictures are large
-_PICTURED = 60  # classes: more make a picture nobody can read
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,8 @@ class Evaluation:
     (Matthews' correlation), log_loss (nats); regression: rmse, mae, r2.
 
     `per_class` holds precision, recall (the accuracy on the rows of the class), f1 and support for each label;
-    `confusion[i][j]` counts rows of label i that were taken for label j, in the order of `labels`.
+    `confusion[i][j]` counts rows of label i that were taken for label j, in the order of `labels`. `intervals` are the
+    metrics' 95 % confidence intervals: Wilson's for the accuracy, a bootstrap's for the others.
     """
 
     rows: int
@@ -40,6 +42,7 @@ class Evaluation:
     per_class: Mapping[str, Mapping[str, float]]
     labels: tuple[str, ...]
     confusion: tuple[tuple[int, ...], ...]
+    intervals: Mapping[str, Interval] = field(default_factory=dict)
 
     def worst(self, number: int = 3) -> list[tuple[str, float]]:
         """The labels with the lowest recall, the lowest first, that are below the accuracy of all."""
@@ -81,47 +84,67 @@ def score_inputs(answer: Callable[[Sequence[Raw]], Scored], inputs: Sequence[Raw
 def _classification(labels: tuple[str, ...], scores: NDArray[np.float64], truth: NDArray[np.int64]) -> Evaluation:
     answer = scores.argmax(axis=1)
     confusion = np.bincount(truth * len(labels) + answer, minlength=len(labels) ** 2).reshape(len(labels), -1)
-    hits, support, answered = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
-    recall = hits / np.maximum(support, 1)
-    precision = hits / np.maximum(answered, 1)
-    f1 = 2 * hits / np.maximum(support + answered, 1)
-    certain = np.clip(scores[np.arange(len(truth)), truth], 1e-15, 1.0)
+    margins = Margins(*(each.astype(np.float64) for each in (confusion.diagonal(), confusion.sum(1), confusion.sum(0))))
+    hits, support, answered = margins
+    losses = -np.log(np.clip(scores[np.arange(len(truth)), truth], 1e-15, 1.0))
     metrics = {
         "accuracy": float(hits.sum() / len(truth)),
-        "macro_f1": float(f1[support > 0].mean()),
-        "mcc": _matthews(confusion),
-        "log_loss": float(-np.log(certain).mean()),
+        "macro_f1": _macro_f1(margins),
+        "mcc": _matthews(margins),
+        "log_loss": float(losses.mean()),
     }
-    figures = zip(precision.tolist(), recall.tolist(), f1.tolist(), support.tolist(), strict=True)
+    intervals = {
+        "accuracy": wilson(float(hits.sum()), len(truth)),
+        **bootstrap_confusion(confusion, {"macro_f1": _macro_f1, "mcc": _matthews}),
+        "log_loss": bootstrap(np.column_stack([np.ones(len(losses)), losses]), lambda sums: sums[:, 1] / sums[:, 0]),
+    }
+    columns = (hits / np.maximum(answered, 1), hits / np.maximum(support, 1), _f1(margins), support)
+    figures = zip(*(column.tolist() for column in columns), strict=True)
     names = ("precision", "recall", "f1", "support")
-    per_class = {
-        label: dict(zip(names, map(float, each), strict=True)) for label, each in zip(labels, figures, strict=True)
-    }
-    return Evaluation(len(truth), metrics, per_class, labels, tuple(map(tuple, confusion.tolist())))
+    per_class = {label: dict(zip(names, each, strict=True)) for label, each in zip(labels, figures, strict=True)}
+    return Evaluation(len(truth), metrics, per_class, labels, tuple(map(tuple, confusion.tolist())), intervals)
 
 
-def _matthews(confusion: NDArray[np.int64]) -> float:
+def _f1(margins: Margins) -> NDArray[np.float64]:
+    return np.asarray(2 * margins.hits / np.maximum(margins.support + margins.answered, 1))
+
+
+def _macro_f1(margins: Margins) -> float:
+    return float(_f1(margins)[margins.support > 0].mean())
+
+
+def _matthews(margins: Margins) -> float:
     """Matthews' correlation for any number of classes (Gorodkin, 2004); 0 where all rows are, or are taken for, one."""
-    counts = confusion.astype(np.float64)
-    rows, support, answered = counts.sum(), counts.sum(axis=1), counts.sum(axis=0)
+    hits, support, answered = margins
+    rows = support.sum()
     spread = (rows**2 - (support**2).sum()) * (rows**2 - (answered**2).sum())
-    return float((counts.trace() * rows - support @ answered) / np.sqrt(spread)) if spread > 0 else 0.0
+    return float((hits.sum() * rows - support @ answered) / np.sqrt(spread)) if spread > 0 else 0.0
 
 
 def _regression(answer: NDArray[np.float64], truth: NDArray[np.float64]) -> Evaluation:
     """R² is 0 where the truth does not vary: nothing is there to be explained."""
-    error = answer - truth
-    spread = float(((truth - truth.mean()) ** 2).sum())
-    metrics = {
-        "rmse": float(np.sqrt((error**2).mean())),
-        "mae": float(np.abs(error).mean()),
-        "r2": 1.0 - float((error**2).sum()) / spread if spread else 0.0,
+    error, moved = answer - truth, truth - truth.mean()  # moved: sums of squares of large numbers lose digits
+    terms = np.column_stack([np.ones(len(error)), np.abs(error), error**2, moved, moved**2])
+    figures: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
+        "rmse": lambda sums: np.sqrt(sums[:, 2] / sums[:, 0]),
+        "mae": lambda sums: sums[:, 1] / sums[:, 0],
+        "r2": _explained,
     }
-    return Evaluation(len(truth), metrics, {}, (), ())
+    total = terms.sum(axis=0, keepdims=True)
+    metrics = {name: float(figure(total)[0]) for name, figure in figures.items()}
+    return Evaluation(
+        len(truth), metrics, {}, (), (), {name: bootstrap(terms, figure) for name, figure in figures.items()}
+    )
+
+
+def _explained(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+    spread = sums[:, 4] - sums[:, 3] ** 2 / sums[:, 0]
+    varies = spread > 1e-12 * np.maximum(sums[:, 4], 1e-300)
+    return np.where(varies, 1.0 - sums[:, 2] / np.where(varies, spread, 1.0), 0.0)
 
 
 def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
-    """evaluation.json; for classes per_class.csv, confusion.csv and, up to 60 of them, confusion.png."""
+    """evaluation.json; for classes per_class.csv, confusion.csv and confusion.png."""
     folder.mkdir(parents=True, exist_ok=True)
     content = json.dumps(to_plain(evaluation), indent=2, ensure_ascii=False)
     (folder / "evaluation.json").write_text(content, encoding="utf-8")
@@ -132,36 +155,15 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
     _table(folder / "per_class.csv", ("label", *names), rows)
     counts = [[label, *row] for label, row in zip(evaluation.labels, evaluation.confusion, strict=True)]
     _table(folder / "confusion.csv", ("label", *evaluation.labels), counts)
-    if len(evaluation.labels) <= _PICTURED:
-        _picture(evaluation, folder / "confusion.png")
+    write_picture(evaluation, folder / "confusion.png")
+
+
+def write_picture(evaluation: Evaluation, path: Path) -> None:
+    """The confusion matrix as a PNG file."""
+    title = f"accuracy {evaluation.metrics['accuracy']:.1%} of {evaluation.rows:,} rows"
+    path.write_bytes(picture(evaluation.labels, np.array(evaluation.confusion), title))
 
 
 def _table(path: Path, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([header, *rows])
-
-
-def _picture(evaluation: Evaluation, path: Path) -> None:
-    """The confusion matrix, each row shaded by its share; drawn without pyplot, which keeps global state."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    counts = np.array(evaluation.confusion)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    size = max(4.0, min(16.0, 1.5 + 0.45 * len(counts)))
-    figure = Figure(figsize=(size, size), layout="constrained")
-    axes = figure.subplots()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    ticks = range(len(counts))
-    shown = [label if len(label) <= 16 else label[:15] + "…" for label in evaluation.labels]
-    axes.set_xticks(ticks, [label.replace("$", r"\$") for label in shown], rotation=90)
-    axes.set_yticks(ticks, [label.replace("$", r"\$") for label in shown])
-    axes.set_xlabel("answered")
-    axes.set_ylabel("true")
-    axes.set_title(f"accuracy {evaluation.metrics['accuracy']:.1%} of {evaluation.rows:,} rows")
-    if len(counts) <= 20:
-        for row, column in zip(*counts.nonzero(), strict=True):
-            colour = "white" if shares[row, column] > 0.5 else "black"
-            axes.text(column, row, str(counts[row, column]), ha="center", va="center", color=colour, fontsize=8)
-    FigureCanvasAgg(figure)
-    figure.savefig(path, format="png")

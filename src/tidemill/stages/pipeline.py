@@ -37,7 +37,7 @@ STEPS = (
         "train", "a run in MLflow, and its model", ("data",),
         ("name", "task", "seed", "data", "model", "optimizer", "trainer", "callbacks"), made_by_code=True,
     ),
-    Step("evaluate", "the model on the test split", ("data", "train"), (), made_by_code=True),
+    Step("evaluate", "the model on the test split", ("data", "train"), ("report",), made_by_code=True),
     Step("export", "a bundle that answers as the model does", ("data", "train", "evaluate"), ("name", "export")),
     Step("register", "the bundle as a version, the challenger", ("export",), ("name",)),
 )  # fmt: skip

@@ -15,6 +15,7 @@ from tidemill.config.schema.fields import bounded
 from tidemill.config.schema.model import ModelConfig
 from tidemill.config.schema.optimizer import LossConfig, OptimizerConfig, SchedulerConfig
 from tidemill.config.schema.promotion import PromotionConfig
+from tidemill.config.schema.report import ReportConfig
 from tidemill.config.schema.search import SearchConfig
 from tidemill.config.schema.tracking import LoggerConfig, PathsConfig
 from tidemill.config.schema.trainer import CallbacksConfig, EarlyStoppingConfig, TrainerConfig
@@ -36,6 +37,7 @@ __all__ = [
     "OptimizerConfig",
     "PathsConfig",
     "PromotionConfig",
+    "ReportConfig",
     "RetrainConfig",
     "SchedulerConfig",
     "SearchConfig",
@@ -60,6 +62,7 @@ class Config:
     paths: PathsConfig = field(default_factory=PathsConfig)
     export: ExportConfig = field(default_factory=ExportConfig)
     promotion: PromotionConfig = field(default_factory=PromotionConfig)
+    report: ReportConfig = field(default_factory=ReportConfig)
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
     retrain: RetrainConfig = field(default_factory=RetrainConfig)
     search: SearchConfig = field(default_factory=SearchConfig)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tidemill.stages.search.workers import Workers
 
 # What says how a model is judged or shown, not how it is made: it does not make another study.
-_ASIDE = ("search", "logger", "paths", "export", "promotion", "monitor", "retrain")
+_ASIDE = ("search", "logger", "paths", "export", "promotion", "report", "monitor", "retrain")
 _WORKER = "tidemill.project.searching.worker"
 
 Train = Callable[[Sequence[str], str], "Trained"]
