@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import stat
 from collections.abc import Callable, Mapping
@@ -66,9 +67,9 @@ def open_bundle(directory: Path, *, expected: Digest | None = None) -> OpenBundl
 
 
 def read_record(directory: Path) -> tuple[Bundle, Digest]:
-    """The record of a bundle that was audited before, without reading its other files. Raises BundleError."""
+    """The record of a bundle and its digest, without a look at its other files. Raises BundleError."""
     try:
-        content = (directory / RECORD).read_bytes()
+        content = _plain_content(directory)
     except OSError as error:
         raise _bad(directory, f"{error.strerror or error}") from None
     return _parse(directory, content), Digest.of_bytes(content)
@@ -97,9 +98,24 @@ def _plain_size(path: Path) -> int:
 def _record(directory: Path, sizes: Mapping[str, int]) -> bytes:
     if RECORD not in sizes:
         raise BundleError(f"there is no bundle at {directory}: {RECORD} is missing", _REMEDY)
-    if sizes[RECORD] > _MAX_RECORD:
+    _check_record_size(directory, sizes[RECORD])
+    return _plain_content(directory)
+
+
+def _plain_content(directory: Path) -> bytes:
+    """The bytes of bundle.json, when that is a plain file: a pipe would block, and a link leads elsewhere."""
+    handle = os.open(directory / RECORD, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise _bad(directory, f"{RECORD!r} is not a plain file")
+        _check_record_size(directory, status.st_size)
+        return file.read(_MAX_RECORD)
+
+
+def _check_record_size(directory: Path, size: int) -> None:
+    if size > _MAX_RECORD:
         raise _bad(directory, f"{RECORD} is larger than {_MAX_RECORD >> 20} MB")
-    return (directory / RECORD).read_bytes()
 
 
 def _parse(directory: Path, content: bytes) -> Bundle:

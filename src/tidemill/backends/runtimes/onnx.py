@@ -2,7 +2,7 @@
 
 The graph is audited before it comes here, and its bytes are compared with the bundle's digest once more, so that what
 is loaded is what was audited. It is loaded in this process: a graph that passed the audit and yet asks for more memory
-than there is ends as a BundleError where the system refuses the memory, and as the process's death where it does not.
+than there is can be this process's death. `tidemill.bundle.prove` loads what is not known in another one first.
 """
 
 from __future__ import annotations
@@ -46,6 +46,11 @@ class OnnxSession:
 class OnnxRuntime:
     """Loads model.onnx of an audited bundle, with the standard operators only."""
 
+    @property
+    def version(self) -> str:
+        """The library's name and version."""
+        return f"onnxruntime {ort.__version__}"
+
     def load(self, directory: Path, bundle: Bundle, *, threads: int) -> OnnxSession:
         """`threads` compute one request. Raises BundleError for a graph that cannot be loaded or was altered."""
         content = _content(directory / GRAPH, bundle)
@@ -53,6 +58,9 @@ class OnnxRuntime:
         options.intra_op_num_threads = max(1, threads)
         options.inter_op_num_threads = 1
         options.log_severity_level = _FATAL
+        # ONNX Runtime guesses the format by bytes 4 to 7: an ONNX file may be made to look like one of its own format,
+        # and then another graph is loaded than the one that was audited.
+        options.add_session_config_entry("session.load_model_format", "ONNX")
         # Threads that wait by spinning win microseconds and take the cores from everybody else.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")

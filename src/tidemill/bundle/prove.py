@@ -1,0 +1,186 @@
+"""Trying a bundle that is not known to be good, in a process that may die.
+
+The audit reads a bundle without any library that could be tricked. What comes after it cannot be: ONNX Runtime,
+Arrow, the tokenizer and Pillow read what somebody else wrote, and a graph may grow or run without end. So they meet a
+new bundle for the first time in a process of its own (started anew, never forked), with a limit on memory and time,
+without this process's environment, and unable to write a file. It says what it found, or dies; the caller lives.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from tidemill.bundle.proofs import is_proven, remember
+from tidemill.bundle.read import OpenBundle, open_bundle, read_record
+from tidemill.domain.bundle import Bundle
+from tidemill.domain.digest import Digest
+from tidemill.errors import BundleError, GateError, TidemillError
+from tidemill.process import TELEMETRY_OFF
+
+if TYPE_CHECKING:
+    from tidemill.ports import Session
+
+_MOST = 64 << 10
+"""Bytes that are read of what the process says: it may be in the hands of whoever wrote the bundle."""
+
+_KEPT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "HOME", "TMPDIR", "SYSTEMROOT")
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class VersionedRuntime(Protocol):
+    """A `ports.Runtime` that says which version of which library it is; its class is made without arguments."""
+
+    def load(self, directory: Path, bundle: Bundle, *, threads: int) -> Session: ...
+
+    @property
+    def version(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What trying a bundle may take: `memory` bytes, and `per_byte` more for each byte of its files; `seconds`."""
+
+    memory: int = 2 << 30
+    per_byte: int = 8
+    seconds: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What the process is asked to try. `runtime` is the module and the name of a class."""
+
+    directory: str
+    digest: str
+    runtime: tuple[str, str]
+    limits: Limits
+
+
+def prove(
+    directory: Path,
+    expected: Digest | None,
+    *,
+    runtime: VersionedRuntime,
+    proofs: Path | None = None,
+    limits: Limits | None = None,
+) -> OpenBundle:
+    """Audit the bundle in `directory`, and unless `proofs` knows it, have its first load and replay done elsewhere.
+
+    `expected` is its digest, as `open_bundle` takes it. `proofs` is a folder (`proofs.state_folder()`, or one of the
+    project's) that remembers what passed, by digest and version of the runtime; None remembers nothing. What is
+    returned may be loaded in this process. Raises BundleError for a bundle that is refused, kills the process, or
+    takes more than `limits`; GateError naming the golden request where an answer differs.
+    """
+    digest = expected or read_record(directory)[1]
+    if proofs is None or not is_proven(proofs, digest, runtime.version):
+        _try(Trial(str(directory.absolute()), str(digest), _named(runtime), limits or Limits()))
+        opened = open_bundle(directory, expected=digest)
+        if proofs is not None:
+            remember(proofs, digest, runtime.version)
+        return opened
+    return open_bundle(directory, expected=digest)
+
+
+def _named(runtime: VersionedRuntime) -> tuple[str, str]:
+    return type(runtime).__module__, type(runtime).__qualname__
+
+
+def _try(trial: Trial) -> None:
+    command = [sys.executable, "-P", "-m", "tidemill.bundle.trial", json.dumps(asdict(trial))]
+    try:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=_environment()
+        )
+    except OSError as error:
+        raise TidemillError(
+            f"the bundle {trial.directory} cannot be tried: no process starts ({error.strerror})", "try again later"
+        ) from None
+    try:
+        said, late = _listen(process, trial.limits.seconds)
+        if not late:
+            process.wait(5)
+    except subprocess.TimeoutExpired:
+        late = True
+    finally:
+        process.kill()
+        code = process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+    if late:
+        raise _bad(trial, f"trying it took longer than {trial.limits.seconds:g} seconds")
+    _judge(trial, said, code)
+
+
+def _environment() -> dict[str, str]:
+    """What the process needs to find Tidemill, and nothing that is secret: tokens and passwords are in environments."""
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    path = os.pathsep.join(each for each in sys.path if os.path.isabs(each))
+    return kept | TELEMETRY_OFF | dict.fromkeys(_THREADS, "1") | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def _listen(process: subprocess.Popen[bytes], seconds: float) -> tuple[bytes, bool]:
+    """What it says until it ends or has said too much; and whether the time is over."""
+    assert process.stdout is not None
+    deadline = time.monotonic() + seconds
+    said = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while len(said) <= _MOST:
+            left = deadline - time.monotonic()
+            if left <= 0 or not selector.select(left):
+                return said, True
+            got = os.read(process.stdout.fileno(), _MOST)
+            if not got:
+                break
+            said += got
+    return said, False
+
+
+def _judge(trial: Trial, said: bytes, code: int) -> None:
+    """Raise what the process found, or what its death means."""
+    try:
+        answer: Any = json.loads(said)
+    except ValueError:
+        answer = None
+    if code != 0 or not isinstance(answer, dict):
+        raise _bad(trial, f"the process that tried it {_death(code)}")
+    if answer == {"proven": trial.digest}:
+        return
+    error = GateError if answer.get("error") == "GateError" else BundleError
+    raise error(_line(answer.get("headline")), _line(answer.get("remedy")))
+
+
+def _death(code: int) -> str:
+    if code >= 0:
+        return f"ended without an answer (exit code {code})"
+    try:
+        return f"died of {signal.Signals(-code).name}"
+    except ValueError:
+        return f"died of signal {-code}"
+
+
+def _line(text: object) -> str:
+    """One printable line of what the process said, not longer than a headline may be."""
+    shown = text if isinstance(text, str) else "it is refused"
+    return "".join(each if each.isprintable() else " " for each in shown)[:600]
+
+
+def _bad(trial: Trial, problem: str) -> BundleError:
+    return BundleError(
+        f"the bundle {trial.directory} cannot be used: {problem}",
+        "use a bundle that tidemill exported, from a source you trust",
+    )
+
+
+if TYPE_CHECKING:
+    from tidemill.backends.runtimes.onnx import OnnxRuntime
+
+    _runtime: VersionedRuntime = OnnxRuntime()
