@@ -34,6 +34,34 @@ class Scored(NamedTuple):
     embedding: NDArray[np.float32]
 
 
+class Asked(NamedTuple):
+    """Neighbouring rows of a request, as they came. `form` says what `content` holds:
+
+    `file`: one picture file. `rows`, `texts`: a JSON body whose list `inputs` has rows, or sentences. `pixels`: uint8
+    [rows, *shape]. `plain`: a JSON list of what stands for each row, where that is no request of its own.
+    """
+
+    form: Literal["file", "rows", "texts", "pixels", "plain"]
+    rows: int
+    content: bytes
+    latency_ms: float
+    shape: tuple[int, ...] = ()
+
+
+class Answered(NamedTuple):
+    """Rows that one run of a model answered, in the order of `asked`. `at` in microseconds since 1970, UTC."""
+
+    model: str
+    version: int
+    bundle: str
+    at: int
+    ids: list[str]
+    outputs: list[str]
+    scores: NDArray[np.float32]
+    embedding: NDArray[np.float32]
+    asked: list[Asked]
+
+
 class StopTraining(Exception):
     """Raised by `Reporter.metrics`: this training shall end here, unfinished. A family lets it through, cleaned up."""
 
@@ -198,6 +226,8 @@ class PredictionSink(Protocol):
     """Takes answered predictions before they are answered: on return they survive the death of the process."""
 
     def append(self, predictions: Sequence[Prediction]) -> None: ...
+
+    def answered(self, batches: Sequence[Answered]) -> None: ...
 
     def feedback(self, feedback: Sequence[Feedback]) -> None: ...
 

@@ -44,14 +44,14 @@ from pathlib import Path
 from tidemill.errors import StorageError
 from tidemill.journal.spool import Spool
 spool = Spool(Path(sys.argv[1]))
-spool.append([b"first"])
+spool.append([b"first"], 1)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
 try:
-    spool.append([b"x" * 5000])
+    spool.append([b"x" * 5000], 1)
 except StorageError as error:
     print(error.headline)
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-spool.append([b"second"])
+spool.append([b"second"], 1)
 """
 
 _NO_FILES = """
@@ -138,7 +138,7 @@ def test_segment_names_say_the_times_of_their_rows(root: Path, make: Make) -> No
 
 def test_a_spool_seen_in_both_forms_counts_once(root: Path, make: Make, tmp_path: Path) -> None:
     spool = Spool(root / "spool")
-    spool.append([prediction_payload(make())])
+    spool.append([prediction_payload(make())], 1)
     spool.close()
     copy = shutil.copy(spool.path, tmp_path / "copy")
     seal(root, spool.path)
@@ -167,7 +167,7 @@ def test_a_running_writers_spool_is_left_alone(root: Path, make: Make) -> None:
 
 def test_a_torn_tail_is_ignored_and_kept_aside(root: Path, make: Make) -> None:
     spool = Spool(root / "spool")
-    spool.append([prediction_payload(make())])
+    spool.append([prediction_payload(make())], 1)
     spool.close()
     with spool.path.open("ab") as file:
         file.write(b"\x40\x00\x00\x00half")
@@ -181,7 +181,7 @@ def test_a_torn_tail_is_ignored_and_kept_aside(root: Path, make: Make) -> None:
 
 def test_a_spool_that_cannot_be_read_does_not_stop_the_sealing_of_others(root: Path, make: Make) -> None:
     spool = Spool(root / "spool")
-    spool.append([prediction_payload(make())])
+    spool.append([prediction_payload(make())], 1)
     spool.close()
     foreign = root / "spool" / "00-foreign.spool"
     foreign.write_bytes(b"something else")

@@ -238,18 +238,14 @@ def test_a_full_queue_says_when_to_come_again(made: Path, start: Start, monkeypa
     import time
 
     from tidemill.serve import batching
+    from tidemill.serve.inputs import rows
 
     monkeypatch.setattr(batching, "WAITING_ROWS", 40)
     app = start(made / "reg")
 
     async def flood() -> list[Any]:
-        submitted, refused = [], []
-        for _ in range(30):  # the worker has no time to take any: this coroutine does not wait
-            try:
-                submitted.append(app.service.engine.submit(inputs=[ROW] * 8, received=time.perf_counter()))
-            except BusyError as error:
-                refused.append(error)
-        return [*await asyncio.gather(*submitted), *refused]
+        asked = [app.service.ask(rows("tabular", [ROW] * 8), time.perf_counter()) for _ in range(30)]  # in one turn
+        return [*await asyncio.gather(*asked, return_exceptions=True)]
 
     outcomes = app.call(flood)
 

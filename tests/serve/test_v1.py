@@ -8,6 +8,7 @@ import pytest
 from tidemill.domain.digest import Digest, canonical_json
 from tidemill.domain.prediction import is_prediction_id
 from tidemill.ports import Raw
+from tidemill.serve.inputs import rows
 
 from .bundles import DIGITS, ROW, picture
 from .conftest import Start
@@ -104,9 +105,8 @@ def test_requests_that_wait_are_answered_together_each_with_its_own(made: Path, 
     app = start(made / "reg")
 
     async def many() -> list[float]:
-        engine = app.service.engine
         futures = [
-            engine.submit(inputs=[{"width": float(n), "height": 0}] * (n % 3 + 1), received=time.perf_counter())
+            app.service.ask(rows("tabular", [{"width": float(n), "height": 0}] * (n % 3 + 1)), time.perf_counter())
             for n in range(60)
         ]
         answers = await asyncio.gather(*futures)
@@ -124,9 +124,8 @@ def test_only_the_request_with_the_bad_item_fails(made: Path, start: Start) -> N
     bad = {"width": "much", "height": 0}
 
     async def three() -> list[object]:
-        engine = app.service.engine
         requests: list[list[Raw]] = [[ROW], [ROW, bad], [ROW, ROW], [{"width": 3e38, "height": 3e38}]]
-        submitted = [engine.submit(inputs=inputs, received=time.perf_counter()) for inputs in requests]
+        submitted = [app.service.ask(rows("tabular", inputs), time.perf_counter()) for inputs in requests]
         return [*await asyncio.gather(*submitted, return_exceptions=True)]
 
     first, second, third, infinite = app.call(three)

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from tidemill.domain.digest import Digest
+from tidemill.serve.tensors import read_tensors
 
 from .bundles import ROW, picture
 from .conftest import App, Start
@@ -121,9 +122,9 @@ def test_tensors_that_wait_are_answered_together(made: Path, start: Start) -> No
     pixels = np.random.default_rng(0).integers(0, 256, (9, 8, 8, 1), np.uint8)
 
     async def nine() -> list[list[float]]:
-        submitted = [
-            app.service.engine.submit(feed={"image": pixels[i : i + 1]}, received=time.perf_counter()) for i in range(9)
-        ]
+        tensors = [_tensor("image", "UINT8", pixels[i : i + 1]) for i in range(9)]
+        given = [read_tensors(app.model.bundle, {"inputs": [each]}) for each in tensors]
+        submitted = [app.service.ask(each, time.perf_counter()) for each in given]
         return [answer.scores[0].tolist() for answer in await asyncio.gather(*submitted)]
 
     alone = [_outputs(_infer(app, _tensor("image", "UINT8", pixels[i : i + 1])))["scores"][0] for i in range(9)]

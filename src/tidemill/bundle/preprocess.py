@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tidemill.bundle.pictures import prepare_pictures
-from tidemill.bundle.rows import prepare_rows, prepare_table
+from tidemill.bundle.rows import Rows, prepare_table
 from tidemill.bundle.sentences import Sentences
 from tidemill.domain.bundle import ImagePreprocessing, Preprocessing, TabularPreprocessing, TextPreprocessing
 from tidemill.domain.dataset import Task
@@ -31,6 +31,7 @@ class Preprocessor:
     def __init__(self, preprocessing: Preprocessing, tokenizer: Path | None = None) -> None:
         self.preprocessing = preprocessing
         self._sentences: Sentences | None = None
+        self._rows = Rows(preprocessing) if isinstance(preprocessing, TabularPreprocessing) else None
         if isinstance(preprocessing, TextPreprocessing):
             if tokenizer is None:
                 raise BundleError("text cannot be prepared without tokenizer.json", "give the path of the tokenizer")
@@ -52,7 +53,8 @@ class Preprocessor:
                 assert self._sentences is not None
                 return self._sentences.prepare(inputs)
             case TabularPreprocessing():
-                return prepare_rows(self.preprocessing, inputs)
+                assert self._rows is not None
+                return self._rows.prepare(inputs)
 
     def prepare_table(self, table: pa.Table) -> dict[str, NDArray[Any]]:
         """What `prepare` gives for the rows of `table`, whole columns at a time, with the same checks."""

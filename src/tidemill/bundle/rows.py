@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,63 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LARGEST = float(np.finfo(np.float32).max)
+_PLAIN = frozenset((float, int))
+
+
+class Rows:
+    """Rows as `preprocessing` declares their columns, quickly where nothing is wrong with them."""
+
+    def __init__(self, preprocessing: TabularPreprocessing) -> None:
+        self._preprocessing = preprocessing
+        self._names = frozenset(column.name for column in preprocessing.columns)
+        numbers = [column for column in preprocessing.columns if column.type != "category"]
+        self._numbers = [column.name for column in numbers]
+        self._whole = np.array([column.type == "integer" for column in numbers])
+        self._known = {c.name: frozenset(c.categories) for c in preprocessing.columns if c.type == "category"}
+        self._take = itemgetter(*self._numbers) if len(numbers) > 1 else None
+
+    def prepare(self, inputs: Sequence[Any]) -> dict[str, NDArray[Any]]:
+        """As `prepare_rows`."""
+        quickly = self._quickly(inputs)
+        return prepare_rows(self._preprocessing, inputs) if quickly is None else quickly
+
+    def _quickly(self, inputs: Sequence[Any]) -> dict[str, NDArray[Any]] | None:
+        """Whole columns at a time; None where a row needs a closer look: for what is wrong with it, or a gap."""
+        names = self._names
+        if any(type(row) is not dict or row.keys() != names for row in inputs):
+            return None
+        prepared: dict[str, NDArray[Any]] = {}
+        for name, known in self._known.items():
+            texts = [row[name] for row in inputs]
+            if not {str}.issuperset(map(type, texts)) or not known.issuperset(texts):
+                return None
+            column = np.empty((len(texts), 1), np.object_)
+            column[:, 0] = texts
+            prepared[name] = column
+        if self._numbers:
+            columns = self._matrix(inputs)
+            if columns is None:
+                return None
+            for name, values in zip(self._numbers, columns, strict=True):
+                prepared[name] = values.reshape(-1, 1)
+        return prepared
+
+    def _matrix(self, inputs: Sequence[Any]) -> NDArray[np.float32] | None:
+        """The columns of numbers, [columns, N], where all are plain, finite numbers in range."""
+        take = self._take
+        rows = [take(row) for row in inputs] if take else [(row[self._numbers[0]],) for row in inputs]
+        for row in rows:
+            if not _PLAIN.issuperset(map(type, row)):
+                return None
+        try:
+            values = np.array(rows, np.float64)
+        except OverflowError:
+            return None
+        if not (np.abs(values) <= _LARGEST).all():  # false for NaN, too
+            return None
+        if self._whole.any() and not (values[:, self._whole] == np.floor(values[:, self._whole])).all():
+            return None
+        return np.ascontiguousarray(values.T, np.float32)
 
 
 def prepare_rows(preprocessing: TabularPreprocessing, inputs: Sequence[Any]) -> dict[str, NDArray[Any]]:

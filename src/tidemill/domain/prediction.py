@@ -23,13 +23,37 @@ _spare = b""  # random bytes for the next ids: asking the system for each would 
 def new_prediction_id() -> str:
     """A ULID (https://github.com/ulid/spec): 48 bits of milliseconds, 80 random bits; sorts by time, and
     within one process strictly in the order of the calls."""
+    return _spelled(_next(1))
+
+
+def new_prediction_ids(number: int) -> list[str]:
+    """So many ids, as `new_prediction_id` would make them one after the other, but neighbours: only the first has
+    random bits of its own. To be unequal they need no more, and take a tenth of the time."""
+    first = _next(number)
+    ids: list[str] = []
+    while number:
+        place = first % 1024  # so many have the same beginning
+        several = min(number, 1024 - place)
+        beginning = _spelled(first)[:-2]
+        ids += [beginning + pair for pair in _PAIRS[place : place + several]]
+        first, number = first + several, number - several
+    return ids
+
+
+def _next(number: int) -> int:
+    """The first of so many neighbouring ids that are larger than all before."""
     global _last, _spare
     with _lock:
         if not _spare:
             _spare = os.urandom(1280)
         fresh = (time.time_ns() // 1_000_000 << 80) | int.from_bytes(_spare[:10])
         _spare = _spare[10:]
-        _last = value = fresh if fresh > _last else _last + 1
+        first = fresh if fresh > _last else _last + 1
+        _last = first + number - 1
+    return first
+
+
+def _spelled(value: int) -> str:
     pairs = []
     for _ in range(13):
         value, pair = divmod(value, 1024)

@@ -10,7 +10,7 @@ from typing import BinaryIO, NamedTuple
 from tidemill.errors import StorageError
 
 MAGIC = b"TMSPOOL"
-VERSION = 1
+VERSION = 2  # 1 had single rows only
 HEADER = MAGIC + bytes([VERSION])
 _HEAD = struct.Struct("<II")
 
@@ -42,7 +42,7 @@ def join_frames(payloads: Iterable[bytes]) -> bytes:
 
 def check_header(content: bytes, name: str) -> None:
     """Raises StorageError when `content` is no spool, or one that a newer Tidemill wrote."""
-    if content[: len(HEADER)] == HEADER:
+    if content[: len(MAGIC)] == MAGIC and len(content) >= len(HEADER) and 0 < content[len(MAGIC)] <= VERSION:
         return
     if content[: len(MAGIC)] == MAGIC and len(content) >= len(HEADER):
         raise StorageError(

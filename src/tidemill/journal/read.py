@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from tidemill.domain.prediction import Feedback, Prediction, is_prediction_id, prediction_time
 from tidemill.errors import NotFoundError
+from tidemill.journal.batches import glance, is_batch, read_batch
 from tidemill.journal.columns import SCHEMAS, Kind, to_rows, to_table
 from tidemill.journal.frames import HEADER, check_header, read_frame_at, read_frames
 from tidemill.journal.records import read_payload, to_feedback, to_prediction
@@ -27,11 +28,12 @@ from tidemill.journal.spool import SUFFIX
 
 @dataclass(slots=True)
 class Tail:
-    """What was read of a spool so far: the byte to go on from, the place of each prediction, and all feedback."""
+    """What was read of a spool so far: the byte to go on from, of each prediction the place of its frame and its own in
+    that, and all feedback."""
 
     path: Path
     end: int = len(HEADER)
-    predictions: dict[str, int] = field(default_factory=dict)
+    predictions: dict[str, tuple[int, int]] = field(default_factory=dict)
     feedback: list[dict[str, Any]] = field(default_factory=list)
     ignored: int = 0
 
@@ -43,9 +45,13 @@ class Tail:
             content = file.read()
         read = read_frames(content, 0)
         for each in read.frames:
-            fields = read_payload(each.payload)
+            place = self.end + each.offset
+            if is_batch(each.payload):
+                self.predictions.update((id, (place, row)) for row, id in enumerate(glance(each.payload).ids))
+                continue
+            [fields] = read_payload(each.payload)
             if fields["kind"] == "prediction":
-                self.predictions[fields["id"]] = self.end + each.offset
+                self.predictions[fields["id"]] = place, 0
             else:
                 self.feedback.append(fields)
         self.end += read.end
@@ -56,10 +62,11 @@ class Tail:
         try:
             with self.path.open("rb") as file:
                 if ids is None:
-                    read = (read_payload(each.payload) for each in read_frames(file.read(self.end)).frames)
+                    frames = read_frames(file.read(self.end)).frames
+                    read = (row for each in frames for row in read_payload(each.payload))
                     return [row for row in read if row["kind"] == "prediction"]
                 places = [self.predictions[each] for each in ids if each in self.predictions]
-                return [read_payload(read_frame_at(file, place)) for place in places]
+                return [_row(read_frame_at(file, place), row) for place, row in places]
         except FileNotFoundError:
             return []
 
@@ -145,6 +152,10 @@ class Journal:
             tails[path.stem] = tail
         self._tails = tails
         return tails
+
+
+def _row(payload: bytes, row: int) -> dict[str, Any]:
+    return next(read_batch(payload, row)) if is_batch(payload) else read_payload(payload)[0]
 
 
 def _read(segment: Segment, kind: Kind, condition: Any) -> pa.Table:

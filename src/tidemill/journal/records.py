@@ -1,4 +1,4 @@
-"""What a frame's payload says: one prediction, or one feedback, as JSON.
+"""What a frame's payload says: one prediction, or one feedback, as JSON; or a batch of predictions (`batches`).
 
 Times are microseconds since 1970 in UTC; bytes are base64; an embedding is the base64 of its float32 values,
 little-endian, because digits would take four times the room.
@@ -17,6 +17,7 @@ import orjson
 
 from tidemill.domain.digest import Digest
 from tidemill.domain.prediction import Feedback, Prediction
+from tidemill.journal.batches import is_batch, read_batch
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -56,14 +57,16 @@ def feedback_payload(feedback: Feedback) -> bytes:
     )
 
 
-def read_payload(payload: bytes) -> dict[str, Any]:
-    """The payload's fields, with bytes and embedding decoded; `at` stays in microseconds."""
+def read_payload(payload: bytes) -> list[dict[str, Any]]:
+    """The rows of a frame: their fields, with bytes and embedding decoded; `at` stays in microseconds."""
+    if is_batch(payload):
+        return list(read_batch(payload))
     fields: dict[str, Any] = orjson.loads(payload)
     if fields["kind"] == "prediction":
         if fields["input"] is not None:
             fields["input"] = a2b_base64(fields["input"])
         fields["embedding"] = _unpack_floats(fields["embedding"])
-    return fields
+    return [fields]
 
 
 def to_prediction(fields: Mapping[str, Any]) -> Prediction:

@@ -1,21 +1,34 @@
-"""Makes Parquet of a finished spool: written beside, fsynced, renamed, and only then is the spool removed."""
+"""Makes Parquet of a finished spool: written beside, fsynced, renamed, and only then is the spool removed.
+
+The module is also a program that does this for one spool: a server that answers thousands of requests a second has no
+time for it in its own process.
+"""
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+import subprocess
+import sys
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from tidemill.domain.prediction import prediction_time
+from tidemill.errors import StorageError
 from tidemill.files import fsync_directory, write_atomic
-from tidemill.journal.columns import Kind, to_parquet, to_table
-from tidemill.journal.frames import check_header, read_frames
-from tidemill.journal.records import from_micros, read_payload
+from tidemill.journal.columns import SCHEMAS, Kind, to_parquet, to_table
+from tidemill.journal.frames import Frame, check_header, read_frames
+from tidemill.journal.records import read_payload
 from tidemill.journal.spool import SUFFIX, abandoned
 
+KINDS: tuple[Kind, ...] = ("predictions", "feedback")
+_AT_ONCE = 4096  # rows
 _TIME = "%Y%m%dT%H%M%S%fZ"
 _NAME = re.compile(r"(\d{8}T\d{12}Z)-(\d{8}T\d{12}Z)-(.+)\.parquet")
 
@@ -51,13 +64,21 @@ def seal(root: Path, spool: Path) -> None:
     content = spool.read_bytes()
     check_header(content, spool.name)
     read = read_frames(content)
-    rows = [read_payload(each.payload) for each in read.frames]
-    _write(root, "predictions", spool.stem, [row for row in rows if row["kind"] == "prediction"])
-    _write(root, "feedback", spool.stem, [row for row in rows if row["kind"] == "feedback"])
+    for kind, table in zip(KINDS, _tables(read.frames), strict=True):
+        _write(root, kind, spool.stem, table)
     if read.ignored:
         write_atomic(root / "torn" / spool.stem, content[read.end :])
-    spool.unlink()
+    spool.unlink(missing_ok=True)
     fsync_directory(spool.parent)
+
+
+def seal_apart(root: Path, spool: Path) -> None:
+    """As `seal`, in a process that gives way to others. Raises StorageError."""
+    command = [sys.executable, "-P", "-m", "tidemill.journal.seal", str(root), str(spool)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    if done.returncode:
+        said = done.stderr.decode(errors="replace").strip().splitlines() or ["it was killed"]
+        raise StorageError(f"the spool {spool.name} could not be sealed: {said[-1]}", "it is tried again")
 
 
 def seal_abandoned(root: Path) -> int:
@@ -71,14 +92,40 @@ def seal_abandoned(root: Path) -> int:
     return sealed
 
 
-def _write(root: Path, kind: Kind, stem: str, rows: Sequence[dict[str, Any]]) -> None:
+def _tables(frames: Iterable[Frame]) -> tuple[pa.Table, ...]:
+    """The rows of each kind. Some thousand at a time, for a row takes far more room in Python than in a table."""
+    waiting: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
+    tables: dict[str, list[pa.Table]] = {kind: [SCHEMAS[kind].empty_table()] for kind in KINDS}
+
+    def collect(least: int) -> None:
+        for kind in KINDS:
+            if len(waiting[kind]) >= least:
+                tables[kind].append(to_table(kind, waiting[kind]))
+                waiting[kind] = []
+
+    for each in frames:
+        for row in read_payload(each.payload):
+            waiting["predictions" if row["kind"] == "prediction" else "feedback"].append(row)
+        collect(_AT_ONCE)
+    collect(1)
+    return tuple(pa.concat_tables(tables[kind]) for kind in KINDS)
+
+
+def _write(root: Path, kind: Kind, stem: str, table: pa.Table) -> None:
     folder = root / kind
     for debris in folder.glob(f".*-{stem}.parquet.*.tmp"):
         debris.unlink(missing_ok=True)
-    if not rows:
+    if not table.num_rows:
         return
-    times = [from_micros(row["at"]) for row in rows]
+    found = pc.min_max(table["at"]).as_py()
+    times = [found["min"], found["max"]]
     if kind == "predictions":
-        times += [prediction_time(row["id"]) for row in rows]
+        ids = pc.min_max(table["id"]).as_py()  # which sort by their time
+        times += [prediction_time(ids["min"]), prediction_time(ids["max"])]
     span = "-".join(time.strftime(_TIME) for time in (min(times), max(times)))
-    write_atomic(folder / f"{span}-{stem}.parquet", to_parquet(to_table(kind, rows)))
+    write_atomic(folder / f"{span}-{stem}.parquet", to_parquet(table))
+
+
+if __name__ == "__main__":
+    os.nice(10)
+    seal(Path(sys.argv[1]), Path(sys.argv[2]))

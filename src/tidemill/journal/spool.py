@@ -45,7 +45,7 @@ class Spool:
             beside.unlink(missing_ok=True)
             raise
 
-    def append(self, payloads: Sequence[bytes]) -> None:
+    def append(self, payloads: Sequence[bytes], rows: int) -> None:
         """Write all of `payloads` with one system call, or none of them. Raises StorageError."""
         content = join_frames(payloads)
         try:
@@ -56,7 +56,7 @@ class Spool:
             self._take_back()
             raise _failure(error) from None
         self.size += written
-        self.rows += len(payloads)
+        self.rows += rows
 
     def sync(self) -> None:
         """Make it survive the loss of power, too. Raises StorageError; the spool is then not to be trusted further."""

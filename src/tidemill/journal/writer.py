@@ -9,10 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from tidemill.errors import StorageError, from_os_error
-from tidemill.journal.seal import seal, seal_abandoned
+from tidemill.journal.seal import seal, seal_abandoned, seal_apart
 from tidemill.journal.spool import Spool
 
 _TICK = 1.0  # seconds between two syncs
+_FEW = 2_000  # rows that are sealed in this process
 _RETRY = 30.0  # seconds until what could not be sealed is tried again
 
 
@@ -23,7 +24,7 @@ class Writer:
     """
 
     def __init__(
-        self, root: Path, *, max_bytes: int = 16 << 20, max_rows: int = 50_000, max_age: float = 600.0
+        self, root: Path, *, max_bytes: int = 64 << 20, max_rows: int = 100_000, max_age: float = 600.0
     ) -> None:
         self.root = root
         self._limits = (max_bytes, max_rows, max_age)
@@ -39,12 +40,15 @@ class Writer:
         self._tender = threading.Thread(target=self._tend, name="prediction-log", daemon=True)
         self._tender.start()
 
-    def append(self, payloads: Sequence[bytes]) -> None:
-        """On return, `payloads` survive the death of this process. Raises StorageError, and then none was kept."""
+    def append(self, payloads: Sequence[bytes], rows: int | None = None) -> None:
+        """On return, `payloads` survive the death of this process. Raises StorageError, and then none was kept.
+
+        `rows` is how many they have in all, where that is not one each.
+        """
         with self._lock:
             if self._is_full():
                 self._change()
-            self._spool.append(payloads)
+            self._spool.append(payloads, len(payloads) if rows is None else rows)
 
     def close(self) -> None:
         """Seal what was written. What cannot be sealed now stays a spool, and counts as one."""
@@ -100,7 +104,7 @@ class Writer:
     def _seal_finished(self) -> None:
         for spool in list(self._finished):
             try:
-                seal(self.root, spool.path)
+                (seal if spool.rows <= _FEW else seal_apart)(self.root, spool.path)
             except Exception:  # whatever keeps it from being sealed: it stays a spool, and counts as one
                 self._retry_at = time.monotonic() + _RETRY
                 return

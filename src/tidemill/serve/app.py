@@ -33,7 +33,7 @@ _PARTING = ((b"connection", b"close"),)
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'self' 'unsafe-inline'; connect-src 'self'"
 
 
-def build_app(service: Service, access: Access, *, access_log: bool = False) -> ASGIApp:
+def build_app(service: Service, access: Access, *, access_log: bool = False) -> Guard:
     """The application for one service. With `access_log` each request is a line of JSON on standard error."""
     return Guard(Router(_routes(service)), service, access, access_log)
 
@@ -43,9 +43,9 @@ class Guard:
 
     def __init__(self, router: ASGIApp, service: Service, access: Access, access_log: bool) -> None:
         self._router = router
-        self._service = service
-        self._access = access
-        self._access_log = access_log
+        self.service = service
+        self.access = access
+        self.access_log = access_log
         self._prefix = new_prediction_id()  # of this server; requests are numbered from 1
         self._numbers = itertools.count(1)
 
@@ -53,23 +53,22 @@ class Guard:
         if scope["type"] != "http":  # neither lifespan nor websockets
             return
         began = time.perf_counter()
-        meters = self._service.meters
-        given = header(scope, b"x-request-id")
-        request_id = given if _REQUEST_ID.fullmatch(given) else f"{self._prefix}-{next(self._numbers)}"
+        meters = self.service.meters
+        request_id = self.request_id(header(scope, b"x-request-id"))
         status = 0
 
         async def named(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                parting = _PARTING if self._service.draining else ()
+                parting = _PARTING if self.service.draining else ()
                 message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode()), *_SAFE, *parting]
             await send(message)
 
-        meters.in_flight.inc()
+        meters.in_flight += 1
         scope["app"] = self  # with it, the router raises what it does not know instead of answering in plain text
         try:
-            self._access.check(scope)
+            self.access.check(scope)
             await self._router(scope, receive, named)
         except ClientGone:
             return
@@ -79,12 +78,16 @@ class Guard:
                 retry = ((b"retry-after", str(failure.retry_after).encode()),) if failure.retry_after else ()
                 await send_json(named, failure.status, render(failure, scope["path"]), retry)
         finally:
-            self._service.bodies.release(scope)
-            meters.in_flight.dec()
+            self.service.bodies.release(scope)
+            meters.in_flight -= 1
             if status:
-                meters.answered(status)
-            if self._access_log:
-                _write_line(scope, request_id, status, began)
+                meters.statuses[status] += 1
+            if self.access_log:
+                write_line(scope, request_id, status, began)
+
+    def request_id(self, given: str) -> str:
+        """The id that the client gave, if it can be one; or the next of this server's own."""
+        return given if _REQUEST_ID.fullmatch(given) else f"{self._prefix}-{next(self._numbers)}"
 
 
 def _routes(service: Service) -> list[BaseRoute]:
@@ -111,7 +114,8 @@ def _routes(service: Service) -> list[BaseRoute]:
     ]
 
 
-def _write_line(scope: Scope, request_id: str, status: int, began: float) -> None:
+def write_line(scope: Scope, request_id: str, status: int, began: float) -> None:
+    """A request as a line of JSON on standard error; `began` is time.perf_counter()."""
     line = {
         "at": now().isoformat(),
         "request": request_id,

@@ -1,139 +1,174 @@
-"""One queue and one worker thread for a model: what waits is answered together, and logged before it is answered."""
+"""One queue for a model: what waits is answered together, and is in the log before it is answered.
+
+A model whose batch takes a moment only is run on the event loop's own thread: handing it to another would cost more
+than the model. Others have threads of their own, two, so that one reads or writes while the other computes. Nothing
+waits for a batch to fill: what comes while one is computed is the next.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import queue
 import threading
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections import deque
 
 import numpy as np
 
 from tidemill.bundle.decide import decide
+from tidemill.domain.prediction import new_prediction_ids
 from tidemill.errors import BusyError, GateError, InputError, StorageError
-from tidemill.ports import Scored
-from tidemill.serve.job import Answer, Feed, Job
+from tidemill.ports import Answered, Scored
+from tidemill.serve.job import Answer, Feed, Job, Results
 from tidemill.serve.metrics import Meters
 from tidemill.serve.model import ServedModel
-from tidemill.serve.record import to_predictions
-
-if TYPE_CHECKING:
-    from tidemill.ports import PredictionSink, Raw
+from tidemill.serve.pace import Pace
+from tidemill.serve.recording import Recorder
 
 BATCH_ROWS = 32  # a batch is closed when it has so many
 SLICE_ROWS = 256  # a single larger request goes through the graph in such pieces
 WAITING_ROWS = 4096  # beyond so many the server is busy
+DEADLINE = 10.0  # seconds: who would wait longer is refused at once
+INLINE = 0.002  # seconds that the event loop may be kept from its other work
+_THREADS = 2
 
 
 class Engine:
-    """Answers for one model version. Made and used on the event loop's thread; the graph runs on its own."""
+    """Answers for one model version. Made and used on the event loop's thread."""
 
-    def __init__(self, model: ServedModel, sink: PredictionSink, meters: Meters) -> None:
+    def __init__(self, model: ServedModel, recorder: Recorder, meters: Meters) -> None:
         self.model = model
-        self._sink = sink
+        self._recorder = recorder
         self._meters = meters
         self._series = meters.model(model)
         self._loop = asyncio.get_running_loop()
-        self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
-        self._held: Job | None = None
-        self.log_failed: float | None = None  # when, by time.monotonic()
-        self._submitted = self._taken = 0  # rows; each is written by one thread only
-        self._worker = threading.Thread(target=self._work, name=f"model-{model.full_name}", daemon=True)
-        self._worker.start()
+        self._lock = threading.Lock()
+        self._wake = threading.Condition(self._lock)
+        self._waiting: deque[Job] = deque()
+        self._rows = 0  # of them
+        self._unanswered = 0  # requests
+        self._pumping = self._closing = False
+        self._idle = asyncio.Event()
+        self._pace = Pace(model.seconds)
+        self._threads: list[threading.Thread] = []
 
-    def submit(
-        self, *, received: float, inputs: Sequence[Raw] | None = None, feed: Feed | None = None
-    ) -> asyncio.Future[Answer]:
-        """Queue a request. Raises BusyError when too many wait; the future gets the answer or a TidemillError."""
-        shapes: tuple[tuple[int, ...], ...] = ()
-        if inputs is not None:
-            rows = len(inputs)
-        else:
-            assert feed is not None
-            rows = len(next(iter(feed.values())))
-            shapes = tuple(feed[name].shape[1:] for name in sorted(feed))
-        waiting = self._submitted - self._taken
-        if waiting and waiting + rows > WAITING_ROWS:
-            raise BusyError(f"{waiting} inputs are waiting already", "try again in a second")
-        self._submitted += rows
-        future: asyncio.Future[Answer] = self._loop.create_future()
-        self._queue.put(Job(inputs, feed, rows, shapes, received, future))
-        return future
+    def submit(self, job: Job) -> None:
+        """Queue a request. Raises BusyError when it would wait too long, StorageError while nothing can be logged."""
+        if self._recorder.stuck:
+            raise StorageError("the prediction log does not take anything", "look at the disk that holds it")
+        rows = job.given.rows
+        if self._rows and self._rows + rows > WAITING_ROWS:
+            raise BusyError(f"{self._rows} inputs are waiting already", "try again in a second")
+        if self._rows and self._pace.expected(self._rows) > DEADLINE:
+            raise BusyError(f"an answer would take longer than {DEADLINE:.0f} s", "try again in a second")
+        self._unanswered += 1
+        self._series.pending = self._unanswered
+        with self._lock:
+            self._waiting.append(job)
+            self._rows += rows
+        if not self._pumping:
+            self._pumping = True
+            self._loop.call_soon(self._pump)
 
     @property
     def alive(self) -> bool:
-        """Whether requests are being answered."""
-        return self._worker.is_alive()
+        """Whether a request would be answered."""
+        return all(thread.is_alive() for thread in self._threads)
 
-    def close(self) -> None:
-        """Answer what is queued, and end. Nothing may be submitted after it."""
-        self._queue.put(None)
+    @property
+    def done(self) -> bool:
+        """Whether everything that was submitted is answered."""
+        return not self._unanswered
 
-    def join(self) -> None:
-        """Wait until everything queued was answered."""
-        self._worker.join()
+    async def drain(self) -> None:
+        """Wait until everything that was submitted is answered; then end. Nothing may be submitted any more."""
+        while self._unanswered:
+            self._idle.clear()
+            await self._idle.wait()
+        self._closing = True
+        with self._wake:
+            self._wake.notify_all()
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join)
+
+    def _pump(self) -> None:
+        """Have answered what waits: here, when that is quickly done."""
+        self._pumping = False
+        if self._threads or self._pace.expected(min(self._rows, BATCH_ROWS)) > INLINE or self._large():
+            self._start()
+            with self._wake:
+                self._wake.notify()
+            return
+        if batch := self._take():
+            self._finish(self._computed(batch))
+        if self._waiting:
+            self._pumping = True
+            self._loop.call_soon(self._pump)
+
+    def _large(self) -> bool:
+        return any(job.given.rows > BATCH_ROWS for job in self._waiting)
+
+    def _start(self) -> None:
+        while len(self._threads) < _THREADS:
+            name = f"model-{self.model.full_name}-{len(self._threads)}"
+            self._threads.append(threading.Thread(target=self._work, name=name, daemon=True))
+            self._threads[-1].start()
 
     def _work(self) -> None:
-        while (batch := self._take()) is not None:
-            self._answer(batch)
+        while True:
+            with self._wake:
+                while not self._waiting and not self._closing:
+                    self._wake.wait()
+            if batch := self._take():
+                computed = self._computed(batch)
+                self._loop.call_soon_threadsafe(self._finish, computed)
+            elif self._closing:
+                return
 
-    def _take(self) -> list[Job] | None:
-        """What waits, up to BATCH_ROWS; at least one request, of any size. None when the engine was closed."""
-        first = self._held or self._queue.get()
-        self._held = None
-        if first is None:
-            return None
-        batch, rows = [first], first.rows
-        while rows < BATCH_ROWS:
-            try:
-                job = self._queue.get_nowait()
-            except queue.Empty:
-                break
-            if job is None:
-                self._queue.put(None)
-                break
-            if (job.feed is None) != (first.feed is None) or job.shapes != first.shapes or rows + job.rows > SLICE_ROWS:
-                self._held = job
-                break
-            batch.append(job)
-            rows += job.rows
-        self._taken += rows
+    def _take(self) -> list[Job]:
+        """What waits, up to BATCH_ROWS; at least one request, of any size, where one waits."""
+        batch: list[Job] = []
+        rows = 0
+        with self._lock:
+            while self._waiting:
+                job = self._waiting[0]
+                given = job.given
+                if batch:
+                    first = batch[0].given
+                    alike = (given.feed is None) == (first.feed is None) and given.shapes == first.shapes
+                    if not alike or rows >= BATCH_ROWS or rows + given.rows > SLICE_ROWS:
+                        break
+                self._waiting.popleft()
+                batch.append(job)
+                rows += given.rows
+            self._rows -= rows
         return batch
 
-    def _answer(self, batch: list[Job]) -> None:
-        """Answer a batch; if it fails, each request on its own, so that only the one with the bad item fails."""
-        try:
-            answers: list[Answer | Exception] = [*self._answers(batch)]
-        except Exception as error:  # whatever it is, the client hears of it, and the worker goes on
-            if len(batch) > 1:
-                for job in batch:
-                    self._answer([job])
-                return
-            answers = [self._explained(error, batch[0])]
-        self._loop.call_soon_threadsafe(_deliver, batch, answers)
+    def _computed(self, batch: list[Job]) -> list[tuple[list[Job], Results | Exception]]:
+        """The results of a batch; if it fails, of each request on its own, so that only the one with the bad item fails.
 
-    def _answers(self, batch: list[Job]) -> list[Answer]:
+        Requests that nobody waits for are left out of the graph.
+        """
+        wanted = [job for job in batch if not job.gone()]
+        left = [job for job in batch if job not in wanted] if len(wanted) < len(batch) else []
+        found: list[tuple[list[Job], Results | Exception]] = (
+            [(left, BusyError("the client went away", ""))] if left else []
+        )
+        if not wanted:
+            return found
+        try:
+            return [*found, (wanted, self._results(wanted))]
+        except Exception as error:  # whatever it is, the client hears of it, and the server goes on
+            if len(wanted) > 1:
+                return [*found, *(each for job in wanted for each in self._computed([job]))]
+            return [*found, (wanted, self._explained(error, wanted[0]))]
+
+    def _results(self, batch: list[Job]) -> Results:
+        began = time.perf_counter()
         scored = self._score(_feed(batch, self.model))
         outputs = decide(self.model.signature, scored.scores)
-        self._series.batch.observe(len(outputs))
-        logged = to_predictions(self.model, batch, scored, outputs, now=time.perf_counter())
-        try:
-            self._sink.append(logged)
-        except StorageError:
-            self._meters.log_failures.inc()
-            self.log_failed = time.monotonic()
-            raise
-        self._series.rows.inc(len(outputs))
-        answers, start = [], 0
-        for job in batch:
-            part = slice(start, start + job.rows)
-            ids = [prediction.id for prediction in logged[part]]
-            answers.append(Answer(self.model, ids, outputs[part], scored.scores[part], scored.embedding[part]))
-            self._series.seconds.observe(time.perf_counter() - job.received)
-            start += job.rows
-        return answers
+        seconds = time.perf_counter() - began
+        self._pace.took(len(outputs), seconds)
+        return Results(self.model, new_prediction_ids(len(outputs)), outputs, scored, began, seconds)
 
     def _score(self, feed: Feed) -> Scored:
         rows = len(next(iter(feed.values())))
@@ -145,11 +180,63 @@ class Engine:
         ]
         return Scored(np.concatenate([p.scores for p in pieces]), np.concatenate([p.embedding for p in pieces]))
 
+    def _finish(self, computed: list[tuple[list[Job], Results | Exception]]) -> None:
+        """Have it logged, and then answered."""
+        for batch, results in computed:
+            if isinstance(results, Exception):
+                self._refuse(batch, results)
+            else:
+                self._recorder.put(
+                    self._answered(batch, results),
+                    lambda error, batch=batch, results=results: self._reply(batch, results, error),  # type: ignore[misc]
+                )
+
+    def _answered(self, batch: list[Job], results: Results) -> Answered:
+        now = time.perf_counter()
+        model = self.model
+        asked = [part._replace(latency_ms=(now - job.received) * 1000) for job in batch for part in job.given.kept]
+        return Answered(
+            model.name, model.version, model.digest, time.time_ns() // 1000, results.ids, results.outputs,
+            results.scores, results.embedding, asked,
+        )  # fmt: skip
+
+    def _reply(self, batch: list[Job], results: Results, error: StorageError | None) -> None:
+        if error is not None:
+            self._meters.log_failures += 1
+            self._refuse(batch, error)
+            return
+        series = self._series
+        series.batch.observe(len(results.ids))
+        series.rows += len(results.ids)
+        series.runs += 1
+        series.computed += results.seconds
+        now, start = time.perf_counter(), 0
+        for job in batch:
+            stop = start + job.given.rows
+            job.reply(Answer(results, start, stop))
+            series.seconds.observe(now - job.received)
+            series.waited += results.began - job.received
+            start = stop
+        series.requests += len(batch)
+        self._answered_all(len(batch))
+
+    def _refuse(self, batch: list[Job], error: Exception) -> None:
+        for job in batch:
+            job.reply(error)
+        self._series.failures += len(batch)
+        self._answered_all(len(batch))
+
+    def _answered_all(self, requests: int) -> None:
+        self._unanswered -= requests
+        self._series.pending = self._unanswered
+        if not self._unanswered:
+            self._idle.set()
+
     def _explained(self, error: Exception, job: Job) -> Exception:
         """Where the graph has no number for an input, or none for these tensors, it is the request that is wrong."""
         if isinstance(error, GateError):
             return InputError(error.headline, "the model has no answer for such an input: look at its values")
-        if job.feed is not None and not isinstance(error, InputError | StorageError):
+        if job.given.feed is not None and not isinstance(error, InputError | StorageError):
             return InputError(
                 "the graph does not take these tensors", "look at their values: see /docs for what it takes"
             )
@@ -157,18 +244,9 @@ class Engine:
 
 
 def _feed(batch: list[Job], model: ServedModel) -> Feed:
-    if batch[0].feed is None:
-        return model.predictor.preprocessor.prepare([raw for job in batch for raw in job.inputs or ()])
+    first = batch[0].given
+    if first.feed is None:
+        return model.predictor.preprocessor.prepare([raw for job in batch for raw in job.given.inputs or ()])
     if len(batch) == 1:
-        return batch[0].feed
-    return {name: np.concatenate([job.feed[name] for job in batch if job.feed]) for name in batch[0].feed}
-
-
-def _deliver(batch: list[Job], answers: list[Answer | Exception]) -> None:
-    for job, answer in zip(batch, answers, strict=True):
-        if job.future.done():  # the client went away
-            continue
-        if isinstance(answer, Exception):
-            job.future.set_exception(answer)
-        else:
-            job.future.set_result(answer)
+        return first.feed
+    return {name: np.concatenate([job.given.feed[name] for job in batch if job.given.feed]) for name in first.feed}

@@ -40,7 +40,7 @@ class TakeFeedback:
         labels = read_labels(parse_json(await self._service.bodies.read(scope, receive)), self._service.model.signature)
         async with self._lock:
             written = await asyncio.to_thread(self._take, labels)
-        self._service.meters.feedback.inc(written)
+        self._service.meters.feedback += written
         await send_json(send, 200, orjson.dumps({"accepted": len(labels), "unchanged": len(labels) - written}))
 
     def _take(self, labels: Sequence[Label]) -> int:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from tidemill.domain.dataset import Task
 from tidemill.errors import InputError, ItemError, nearest
+from tidemill.ports import Asked
 from tidemill.serve.failure import refusal
+from tidemill.serve.job import Given
 from tidemill.serve.uploads import read_files
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ def parse_json(body: bytes) -> Any:
         ) from None
 
 
-def read_inputs(task: Task, content_type: str, body: bytes) -> list[Raw]:
+def read_inputs(task: Task, content_type: str, body: bytes) -> Given:
     """The raw inputs of a request, at least one: files where the content type says so, JSON in any other case.
 
     Raises InputError: 400 for a body that cannot be read, 415 for a file where none is taken, 422 for wrong content.
@@ -51,11 +53,25 @@ def read_inputs(task: Task, content_type: str, body: bytes) -> list[Raw]:
     if kind == "multipart/form-data" or kind.startswith(("image/", "audio/", "video/")):
         if task != "image" or not kind.startswith(("image/", "multipart/")):
             raise refusal(415, f"this model takes {task}, not {kind}", f"send JSON: {_EXAMPLE[task]}")
-        return [*(read_files(content_type, body) if kind.startswith("multipart/") else [body])]
-    return _from_document(task, parse_json(body))
+        return files(read_files(content_type, body) if kind.startswith("multipart/") else [body])
+    inputs = _from_document(task, parse_json(body))
+    if task == "image":
+        return files([decode_picture(index, item) for index, item in enumerate(inputs)])
+    return Given(inputs, None, len(inputs), (Asked("texts" if task == "text" else "rows", len(inputs), body, 0.0),))
 
 
-def _from_document(task: Task, document: Any) -> list[Raw]:
+def files(contents: Sequence[bytes]) -> Given:
+    """Pictures, each in a file."""
+    return Given(contents, None, len(contents), tuple(Asked("file", 1, content, 0.0) for content in contents))
+
+
+def rows(task: Task, inputs: Sequence[Raw]) -> Given:
+    """Rows or sentences that did not come as the plain address has them; the log keeps them as if they had."""
+    body = orjson.dumps({"inputs": inputs})
+    return Given(inputs, None, len(inputs), (Asked("texts" if task == "text" else "rows", len(inputs), body, 0.0),))
+
+
+def _from_document(task: Task, document: Any) -> list[Any]:
     if not isinstance(document, dict) or "inputs" not in document:
         hint = f"send {_EXAMPLE[task]}"
         if isinstance(document, dict) and document:
@@ -71,7 +87,7 @@ def _from_document(task: Task, document: Any) -> list[Raw]:
         raise InputError('"inputs" is empty', f"send {_EXAMPLE[task]}")
     if len(inputs) > MAX_ROWS[task]:
         raise InputError(f"{len(inputs):,} inputs in one request", f"send at most {MAX_ROWS[task]:,} at a time")
-    return [decode_picture(index, item) for index, item in enumerate(inputs)] if task == "image" else inputs
+    return inputs
 
 
 def decode_picture(index: int, item: Any) -> bytes:

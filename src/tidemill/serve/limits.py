@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from starlette.types import Receive, Scope
 
-from tidemill.errors import BusyError, ConfigError
+from tidemill.errors import BusyError, ConfigError, InputError
 from tidemill.serve.failure import ClientGone, refusal
 
 MAX_BODY = 32 << 20  # bytes
@@ -97,7 +97,7 @@ class Bodies:
                     pieces.append(piece)
                     self._hold(scope, len(piece))
         except TimeoutError:
-            raise refusal(408, f"the body took longer than {BODY_SECONDS:.0f} s", "send it faster, or less") from None
+            raise body_too_slow() from None
         return b"".join(pieces)
 
     def release(self, scope: Scope) -> None:
@@ -111,6 +111,11 @@ class Bodies:
             raise _too_large()
         if self._held > MAX_HELD:
             raise BusyError("too many large requests at a time", "try again in a second")
+
+
+def body_too_slow() -> InputError:
+    """A body that does not come."""
+    return refusal(408, f"the body took longer than {BODY_SECONDS:.0f} s", "send it faster, or less")
 
 
 async def _piece(receive: Receive) -> tuple[bytes, bool]:

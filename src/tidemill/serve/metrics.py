@@ -1,73 +1,143 @@
-"""What Prometheus reads at /metrics. Each server has a registry of its own."""
+"""What Prometheus reads at /metrics. Each server has a registry of its own.
+
+Counting is on the way of every request, so it is plain numbers that the event loop's thread alone changes; families
+are made of them when somebody asks. Beside Tidemill's own names stand those that dashboards for KServe and Triton know.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    disable_created_metrics,
-    generate_latest,
-)
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
     from tidemill.serve.model import ServedModel
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's own omission; a second series beside each counter, which nobody reads
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _ROWS = (1, 2, 4, 8, 16, 32, 128, 1024)
+_OF_MODEL = ("model", "version")
+
+
+class Distribution:
+    """A histogram: how many values lie between neighbouring bounds, and their sum."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one value."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self.total += value
+
+    def add_to(self, family: HistogramMetricFamily, labels: Sequence[str]) -> None:
+        """This histogram as a series of `family`."""
+        buckets, below = [], 0
+        for bound, count in zip((*map(str, map(float, self._bounds)), "+Inf"), self._counts, strict=True):
+            below += count
+            buckets.append((bound, below))
+        family.add_metric(labels, buckets, self.total)
 
 
 class ModelMeters:
-    """The series of one model version, looked up once."""
+    """Of one model version. `waited`, `computed`: seconds of all rows in the queue, and in the graph with what is
+    around it."""
 
-    def __init__(self, seconds: Histogram, rows: Counter, batch: Histogram) -> None:
-        self.seconds, self.rows, self.batch = seconds, rows, batch
+    def __init__(self, model: ServedModel) -> None:
+        self.labels = (model.name, str(model.version))
+        self.seconds, self.batch = Distribution(_SECONDS), Distribution(_ROWS)
+        self.requests = self.failures = self.rows = self.runs = self.pending = 0
+        self.waited = self.computed = 0.0
 
 
-class Meters:
-    """All series of one server."""
+@dataclass(eq=False)
+class Meters(Collector):
+    """All numbers of one server."""
 
-    def __init__(self) -> None:
-        self.registry = registry = CollectorRegistry()
-        self.requests = Counter("tidemill_requests", "Answered requests.", ["status"], registry=registry)
-        self.in_flight = Gauge("tidemill_requests_in_flight", "Requests being answered now.", registry=registry)
-        self.log_failures = Counter(
-            "tidemill_log_write_failures", "Batches that could not be logged.", registry=registry
-        )
-        self.refused = Gauge("tidemill_version_refused", "1 while a published version is refused.", registry=registry)
-        self.feedback = Counter("tidemill_feedback", "Labels that came back.", registry=registry)
-        self._info = Gauge("tidemill_model_info", "The model in service.", ["model", "version", "bundle", "task"],
-                           registry=registry)  # fmt: skip
-        labels = ["model", "version"]
-        self._seconds = Histogram("tidemill_prediction_seconds", "From a request's arrival to its answer.", labels,
-                                  buckets=_SECONDS, registry=registry)  # fmt: skip
-        self._rows = Counter("tidemill_predictions", "Answered and logged rows.", labels, registry=registry)
-        self._batch = Histogram("tidemill_batch_rows", "Rows in one run of the graph.", labels, buckets=_ROWS,
-                                registry=registry)  # fmt: skip
-        self._statuses: dict[int, Counter] = {}
+    in_flight: int = 0
+    log_failures: int = 0
+    feedback: int = 0
+    refused: bool = False
+    statuses: Counter[int] = field(default_factory=Counter)
+    _models: dict[tuple[str, str], ModelMeters] = field(default_factory=dict)
+    _serving: list[ServedModel] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
 
     def model(self, model: ServedModel) -> ModelMeters:
-        """The series of `model`."""
-        labels = (model.name, str(model.version))
-        return ModelMeters(self._seconds.labels(*labels), self._rows.labels(*labels), self._batch.labels(*labels))
+        """The series of `model`; one that was in service before goes on counting."""
+        return self._models.setdefault((model.name, str(model.version)), ModelMeters(model))
 
-    def announce(self, model: ServedModel) -> None:
-        """Say that `model` is in service now, and no other."""
-        self._info.clear()
-        self._info.labels(model.name, str(model.version), str(model.digest), model.bundle.task).set(1)
-
-    def answered(self, status: int) -> None:
-        """Count one answered request."""
-        counter = self._statuses.get(status)
-        if counter is None:
-            counter = self._statuses[status] = self.requests.labels(str(status))
-        counter.inc()
+    def announce(self, *models: ServedModel) -> None:
+        """Say that these are in service now, and no others."""
+        self._serving = list(models)
 
     def text(self) -> bytes:
         """All series in Prometheus' text format."""
-        return generate_latest(self.registry)
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """The families, as they are now."""
+        requests = CounterMetricFamily("tidemill_requests", "Answered requests.", labels=["status"])
+        for status, count in sorted(self.statuses.items()):
+            requests.add_metric([str(status)], count)
+        yield requests
+        yield GaugeMetricFamily("tidemill_requests_in_flight", "Requests being answered now.", self.in_flight)
+        yield CounterMetricFamily("tidemill_log_write_failures", "Batches that could not be logged.", self.log_failures)
+        yield GaugeMetricFamily("tidemill_version_refused", "1 while a published version is refused.", self.refused)
+        yield CounterMetricFamily("tidemill_feedback", "Labels that came back.", self.feedback)
+        info = GaugeMetricFamily("tidemill_model_info", "A model in service.", labels=[*_OF_MODEL, "bundle", "task"])
+        for model in self._serving:
+            info.add_metric([model.name, str(model.version), str(model.digest), model.bundle.task], 1)
+        yield info
+        yield from self._of_models()
+
+    def _of_models(self) -> Iterator[Metric]:
+        all_models = list(self._models.values())
+        for name, text, attribute in (
+            ("tidemill_prediction_seconds", "From a request's arrival to its answer.", "seconds"),
+            ("tidemill_batch_rows", "Rows in one run of the graph.", "batch"),
+            ("request_predict_seconds", "As KServe names it: from a request's arrival to its answer.", "seconds"),
+        ):
+            family = HistogramMetricFamily(name, text, labels=["model_name"] if name.startswith("r") else _OF_MODEL)
+            for each in all_models:
+                labels = [f"{each.labels[0]}/{each.labels[1]}"] if name.startswith("r") else each.labels
+                getattr(each, attribute).add_to(family, labels)
+            yield family
+        yield _counter("tidemill_predictions", "Answered and logged rows.", ((m.labels, m.rows) for m in all_models))
+        for name, text, attribute, scale in _TRITON:
+            values = ((each.labels, getattr(each, attribute) * scale) for each in all_models)
+            yield _counter(f"nv_inference_{name}", f"As Triton names it: {text}.", values)
+        pending = GaugeMetricFamily(
+            "nv_inference_pending_request_count", "As Triton names it: requests that wait.", labels=_OF_MODEL
+        )
+        for each in all_models:
+            pending.add_metric(each.labels, each.pending)
+        yield pending
+
+
+_TRITON = (
+    ("request_success", "answered requests", "requests", 1),
+    ("request_failure", "refused and failed requests", "failures", 1),
+    ("count", "answered rows", "rows", 1),
+    ("exec_count", "runs of the graph", "runs", 1),
+    ("queue_duration_us", "microseconds in the queue, of all requests", "waited", 1e6),
+    ("compute_infer_duration_us", "microseconds in the graph, of all runs", "computed", 1e6),
+)
+
+
+def _counter(name: str, text: str, values: Iterable[tuple[Sequence[str], float]]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=_OF_MODEL)
+    for labels, value in values:
+        family.add_metric(labels, value)
+    return family

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from tidemill.ports import Raw, Runtime
 
 _EXAMPLES = 2
+_BATCH, _RUNS, _LONG = 16, 5, 0.2  # rows; runs of each size, fewer where they take longer than so many seconds in all
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,8 @@ class ServedModel:
     digest: Digest
     predictor: Predictor
     examples: tuple[Raw, ...]
+    seconds: tuple[tuple[int, float], tuple[int, float]]
+    """Rows of a small and of a larger batch, and the least time that each took here."""
 
     @property
     def bundle(self) -> Bundle:
@@ -51,5 +57,20 @@ def load_model(
     opened = open_bundle(directory, expected=expected)
     session = runtime.load(directory, opened.bundle, threads=threads)
     replay(opened, session)
-    examples = tuple(row.input for row in read_golden(opened)[:_EXAMPLES])
-    return ServedModel(name, version, opened.digest, Predictor(opened, session), examples)
+    inputs = [row.input for row in read_golden(opened)]
+    predictor = Predictor(opened, session)
+    seconds = (_clocked(predictor, inputs, 1), _clocked(predictor, inputs, _BATCH))
+    return ServedModel(name, version, opened.digest, predictor, tuple(inputs[:_EXAMPLES]), seconds)
+
+
+def _clocked(predictor: Predictor, inputs: Sequence[Raw], rows: int) -> tuple[int, float]:
+    """The least of some runs, which also make the model warm."""
+    batch = list(itertools.islice(itertools.cycle(inputs), rows))
+    taken = []
+    for _ in range(_RUNS):
+        began = time.perf_counter()
+        predictor.score(batch)
+        taken.append(time.perf_counter() - began)
+        if sum(taken) > _LONG:
+            break
+    return rows, min(taken)

@@ -19,9 +19,10 @@ import uvicorn
 
 from tidemill.errors import BusyError, InputError, from_os_error
 from tidemill.journal.read import Journal
-from tidemill.serve.app import build_app
+from tidemill.serve.app import Guard, build_app
 from tidemill.serve.limits import Access
 from tidemill.serve.model import ServedModel
+from tidemill.serve.quick import QuickProtocol
 from tidemill.serve.service import Service
 from tidemill.serve.swap import Load, Watcher
 
@@ -133,9 +134,10 @@ class _Server(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
 
-def _config(app: object) -> uvicorn.Config:
+def _config(app: Guard | None) -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type]  # uvicorn's own protocol types differ from Starlette's by name only
+        http=partial(QuickProtocol, guard=app) if app else "auto",  # type: ignore[arg-type]  # it makes a protocol
         log_config=None,
         access_log=False,
         lifespan="off",

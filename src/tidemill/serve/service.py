@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from tidemill.journal.read import Journal
 from tidemill.serve.batching import Engine
 from tidemill.serve.failure import unknown_model
+from tidemill.serve.job import Answer, Given, Job
 from tidemill.serve.limits import Bodies
 from tidemill.serve.metrics import Meters
 from tidemill.serve.model import ServedModel
+from tidemill.serve.recording import Recorder
 
 if TYPE_CHECKING:
     from tidemill.ports import PredictionSink
+
+Reply = Callable[[Answer | Exception], None]
 
 _LOG_TROUBLE = 5.0  # seconds for which a failed write to the log makes the server unready
 
@@ -30,24 +34,53 @@ class Service:
         self.meters = Meters()
         self.refusal: str | None
         self.draining = False  # asked to stop: connections are closed after their next answer
-        self._leaving: list[Engine] = []
+        self.recorder = Recorder(sink)
+        self._ending: set[asyncio.Task[None]] = set()
         self.engine = self._start(model)
 
     @property
     def model(self) -> ServedModel:
         return self.engine.model
 
+    @property
+    def predict_path(self) -> bytes:
+        """The address at which the model in service predicts, as clients write it."""
+        return self._predict_path
+
     def put(self, model: ServedModel) -> None:
         """Switch to `model`: the next request goes to it; what the old one holds, it still answers."""
         old = self.engine
         self.engine = self._start(model)
-        old.close()
-        self._leaving = [engine for engine in (*self._leaving, old) if engine.alive]
+        ending = asyncio.get_running_loop().create_task(old.drain())
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+
+    def submit(self, given: Given, received: float, reply: Reply, gone: Callable[[], bool]) -> None:
+        """Have the model in service answer. `reply` is called once, on this thread; `gone` says whether nobody waits.
+
+        Raises BusyError, StorageError.
+        """
+        self.engine.submit(Job(given, received, reply, gone))
+
+    async def ask(self, given: Given, received: float) -> Answer:
+        """As `submit`. Raises what the answer is instead of one."""
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+        def reply(answer: Answer | Exception) -> None:
+            if future.done():
+                return
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
+
+        self.submit(given, received, reply, future.cancelled)
+        return await future
 
     def refuse(self, reason: str | None) -> None:
         """Remember why the published version is not in service while the old one goes on; None when it is."""
         self.refusal = reason
-        self.meters.refused.set(reason is not None)
+        self.meters.refused = reason is not None
 
     def check_name(self, name: str, version: str | None = None) -> None:
         """Raises NotFoundError for any model but the one in service."""
@@ -56,8 +89,8 @@ class Service:
 
     def readiness(self) -> tuple[bool, Mapping[str, Any]]:
         """Whether a request would be answered, and what an operator should know."""
-        failed = self.engine.log_failed
-        log_in_trouble = failed is not None and time.monotonic() - failed < _LOG_TROUBLE
+        failed = self.recorder.failed
+        log_in_trouble = self.recorder.stuck or (failed is not None and time.monotonic() - failed < _LOG_TROUBLE)
         ready = self.engine.alive and not log_in_trouble and not self.draining
         detail: dict[str, Any] = {"ready": ready, "model": self.model.name, "version": self.model.version}
         if log_in_trouble:
@@ -68,11 +101,12 @@ class Service:
 
     async def drain(self) -> None:
         """Wait until everything that was queued is answered."""
-        self.engine.close()
-        for engine in (*self._leaving, self.engine):
-            await asyncio.to_thread(engine.join)
+        await asyncio.gather(self.engine.drain(), *self._ending)
+        self.recorder.close()
+        await asyncio.to_thread(self.recorder.join)
 
     def _start(self, model: ServedModel) -> Engine:
+        self._predict_path = f"/v1/models/{model.name}:predict".encode()
         self.refuse(None)
         self.meters.announce(model)
-        return Engine(model, self.sink, self.meters)
+        return Engine(model, self.recorder, self.meters)

@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import orjson
 
 from tidemill.domain.bundle import Bundle, Signature, Tensor, TextPreprocessing
 from tidemill.errors import InputError, ItemError, nearest
-from tidemill.serve.inputs import MAX_ROWS, decode_base64
+from tidemill.ports import Asked
+from tidemill.serve.inputs import MAX_ROWS, decode_base64, files, rows
+from tidemill.serve.job import Given
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,13 +25,6 @@ DATATYPES = {"uint8": "UINT8", "int64": "INT64", "float32": "FP32", "str": "BYTE
 
 RAW_INPUT = {"image": "image", "text": "text"}
 """By task, the name under which a BYTES tensor carries raw inputs: base64 of a file, or a sentence."""
-
-
-class Given(NamedTuple):
-    """What a request gave: raw inputs, or tensors that are ready for the graph. One of the two is None."""
-
-    inputs: list[Raw] | None
-    feed: dict[str, NDArray[Any]] | None
 
 
 class _Part(NamedTuple):
@@ -44,20 +40,22 @@ def read_tensors(bundle: Bundle, document: Any) -> Given:
     if not isinstance(document, dict) or not isinstance(document.get("inputs"), list) or not document["inputs"]:
         raise InputError('the body has no list "inputs"', "see /docs for an example of this protocol")
     parts = {part.name: part for part in map(_part, document["inputs"])}
-    rows = {part.shape[0] for part in parts.values()}
-    if len(rows) != 1:
+    numbers = {part.shape[0] for part in parts.values()}
+    if len(numbers) != 1:
         raise InputError("the tensors differ in their first dimension", "it is the number of inputs in all of them")
-    if not 0 < rows.copy().pop() <= MAX_ROWS[signature.task]:
-        raise InputError(f"{rows.pop():,} inputs in one request", f"send 1 to {MAX_ROWS[signature.task]:,} at a time")
+    if not 0 < numbers.copy().pop() <= MAX_ROWS[signature.task]:
+        raise InputError(
+            f"{numbers.pop():,} inputs in one request", f"send 1 to {MAX_ROWS[signature.task]:,} at a time"
+        )
     raw = parts.get(RAW_INPUT.get(signature.task, ""))
     if raw is not None and raw.datatype == "BYTES" and len(parts) == 1:
-        return Given(_raw_inputs(signature, raw), None)
+        return _raw_inputs(signature, raw)
     _check_names(parts, [tensor.name for tensor in signature.inputs])
     if signature.task == "tabular":
-        return Given(_rows(signature, parts), None)
+        return rows("tabular", _rows(signature, parts))
     if isinstance(bundle.preprocessing, TextPreprocessing):
         _check_lengths(parts, bundle.preprocessing.max_length)
-    return Given(None, _feed(signature, parts))
+    return _given(_feed(signature, parts))
 
 
 def _part(plain: Any) -> _Part:
@@ -103,11 +101,25 @@ def _check_lengths(parts: Mapping[str, _Part], most: int) -> None:
             )
 
 
-def _raw_inputs(signature: Signature, part: _Part) -> list[Raw]:
+def _raw_inputs(signature: Signature, part: _Part) -> Given:
     for index, value in enumerate(part.data):
         if not isinstance(value, str):
             raise ItemError(index, f"value {index} of {part.name!r} is not text", "BYTES are strings in JSON")
-    return part.data if signature.task == "text" else [decode_base64(i, value) for i, value in enumerate(part.data)]
+    if signature.task == "text":
+        return rows("text", part.data)
+    return files([decode_base64(i, value) for i, value in enumerate(part.data)])
+
+
+def _given(feed: dict[str, NDArray[Any]]) -> Given:
+    """Pixels are kept as such. Token ids as JSON, which nobody must take for the sentence that they were."""
+    number = len(next(iter(feed.values())))
+    if "image" in feed:
+        pixels = np.ascontiguousarray(feed["image"])
+        kept = Asked("pixels", number, pixels.tobytes(), 0.0, pixels.shape[1:])
+    else:
+        plain = [{name: array[row].tolist() for name, array in feed.items()} for row in range(number)]
+        kept = Asked("plain", number, orjson.dumps(plain), 0.0)
+    return Given(None, feed, number, (kept,), tuple(feed[name].shape[1:] for name in sorted(feed)))
 
 
 def _rows(signature: Signature, parts: Mapping[str, _Part]) -> list[Raw]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import orjson
 from starlette.types import Receive, Scope, Send
@@ -12,6 +11,7 @@ from tidemill.serve.http import send_json
 from tidemill.serve.inputs import read_inputs
 from tidemill.serve.job import Answer
 from tidemill.serve.limits import header
+from tidemill.serve.model import ServedModel
 from tidemill.serve.service import Service
 
 
@@ -26,19 +26,42 @@ class Predict:
         service = self._service
         service.check_name(scope["path_params"]["name"])
         body = await service.bodies.read(scope, receive)
-        inputs = read_inputs(service.model.signature.task, header(scope, b"content-type"), body)
-        answer = await service.engine.submit(inputs=inputs, received=received)
-        await send_json(send, 200, orjson.dumps(render(answer), option=orjson.OPT_SERIALIZE_NUMPY))
+        given = read_inputs(service.model.signature.task, header(scope, b"content-type"), body)
+        await send_json(send, 200, render(await service.ask(given, received)))
 
 
-def render(answer: Answer) -> dict[str, Any]:
+def render(answer: Answer) -> bytes:
     """The answer's document: for each row its id, and class, score and all scores, or the value."""
-    labels = answer.model.signature.labels
-    predictions: list[dict[str, Any]] = []
-    for prediction_id, output, row in zip(answer.ids, answer.outputs, answer.scores, strict=True):
-        if labels:
-            scores = dict(zip(labels, row, strict=True))
-            predictions.append({"id": prediction_id, "class": output, "score": scores[output], "scores": scores})
-        else:
-            predictions.append({"id": prediction_id, "value": row[0]})
-    return {"model": answer.model.name, "version": answer.model.version, "predictions": predictions}
+    form = _Form.of(answer.model)
+    results = answer.results
+    several = range(answer.start, answer.stop)
+    if not form.labels:
+        rows = [b'{"id":"%b","value":%b}' % (results.ids[at].encode(), results.written[at][0]) for at in several]
+    else:
+        rows = []
+        for at in several:
+            written = results.written[at]
+            place = form.labels[results.outputs[at]]
+            rows.append(form.row % (results.ids[at].encode(), form.names[place], written[place], *written))
+    return b"%b%b]}" % (form.head, b",".join(rows))
+
+
+class _Form:
+    """What is the same in all answers of a model, as JSON."""
+
+    _last: tuple[ServedModel, _Form] | None = None
+
+    def __init__(self, model: ServedModel) -> None:
+        labels = model.signature.labels
+        self.labels = {label: place for place, label in enumerate(labels)}
+        self.names = [orjson.dumps(label) for label in labels]
+        named = b",".join(name.replace(b"%", b"%%") + b":%b" for name in self.names)
+        self.row = b'{"id":"%b","class":%b,"score":%b,"scores":{' + named + b"}}"
+        self.head = b'{"model":%b,"version":%d,"predictions":[' % (orjson.dumps(model.name), model.version)
+
+    @classmethod
+    def of(cls, model: ServedModel) -> _Form:
+        """Kept for the model in service."""
+        if cls._last is None or cls._last[0] is not model:
+            cls._last = model, cls(model)
+        return cls._last[1]

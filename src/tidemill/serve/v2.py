@@ -75,7 +75,7 @@ class Infer:
         service.check_name(asked["name"], asked.get("version"))  # a long body may have outlived a version
         given = read_tensors(service.model.bundle, document)
         wanted = _wanted(document)
-        answer = await service.engine.submit(received=received, inputs=given.inputs, feed=given.feed)
+        answer = await service.ask(given, received)
         content = render(answer, wanted, document.get("id"))
         await send_json(send, 200, orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY))
 

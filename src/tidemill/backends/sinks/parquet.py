@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tidemill.domain.prediction import Feedback, Prediction
+from tidemill.journal.batches import batch_payload
 from tidemill.journal.records import feedback_payload, prediction_payload
 from tidemill.journal.writer import Writer
 
@@ -21,6 +22,10 @@ class ParquetSink:
         """On return all of them survive the death of the process. Raises StorageError, and then none is kept."""
         self._writer.append([prediction_payload(each) for each in predictions])
 
+    def answered(self, batches: Sequence[Answered]) -> None:
+        """As `append`, for what the server has answered."""
+        self._writer.append([batch_payload(each) for each in batches], rows=sum(len(each.ids) for each in batches))
+
     def feedback(self, feedback: Sequence[Feedback]) -> None:
         """As `append`, for labels that came back."""
         self._writer.append([feedback_payload(each) for each in feedback])
@@ -31,6 +36,6 @@ class ParquetSink:
 
 
 if TYPE_CHECKING:
-    from tidemill.ports import PredictionSink
+    from tidemill.ports import Answered, PredictionSink
 
     _: type[PredictionSink] = ParquetSink

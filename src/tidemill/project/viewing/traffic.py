@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from tidemill.domain.prediction import Feedback, Prediction, is_prediction_id, prediction_time
 from tidemill.domain.record import now
+from tidemill.journal.batches import glance, is_batch
 from tidemill.journal.frames import HEADER, check_header, read_frames
 from tidemill.journal.read import Journal
 from tidemill.journal.records import from_micros, read_payload, to_micros
@@ -183,7 +184,12 @@ class Traffic:
             read = read_frames(file.read(), 0)
         growing.end += read.end
         for frame in read.frames:
-            row = read_payload(frame.payload)
+            if is_batch(frame.payload):
+                seen = glance(frame.payload)
+                for id, latency in zip(seen.ids, seen.latency_ms, strict=True):
+                    growing.answers[seen.model].add(id, seen.at, latency)
+                continue
+            [row] = read_payload(frame.payload)
             if row["kind"] == "prediction":
                 growing.answers[row["model"]].add(row["id"], row["at"], row["latency_ms"])
             else:

@@ -1,0 +1,175 @@
+"""The short way of a prediction: a whole JSON request to the model in service is answered without an ASGI application.
+
+Of what a small model's answer costs, the layers between the socket and the model would be most: a scope, a task, a
+receive channel, two messages. A request that is as nearly all are takes none of them: `POST /v1/models/NAME:predict`
+of a JSON body that comes with its length and is not large, on a connection that waits for no other answer. All others
+go through the application; checks, limits, answers and errors are the same code on both ways.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from tidemill.serve.app import Guard, write_line
+from tidemill.serve.failure import render as render_failure
+from tidemill.serve.failure import to_failure
+from tidemill.serve.inputs import read_inputs
+from tidemill.serve.job import Answer
+from tidemill.serve.limits import BODY_SECONDS, body_too_slow
+from tidemill.serve.v1 import render
+
+LARGEST = 1 << 20  # bytes of a body
+_KINDS = (b"", b"application/json")
+
+
+class QuickProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, with the short way."""
+
+    def __init__(self, *given: Any, guard: Guard, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.guard = guard
+
+    def on_headers_complete(self) -> None:
+        """Take the request on the short way, or leave it to the application."""
+        idle = self.cycle is None or self.cycle.response_complete
+        if idle and self.url == self.guard.service.predict_path and self.parser.get_method() == b"POST":
+            headers = dict(self.headers)
+            length = headers.get(b"content-length", b"")
+            kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+            if (
+                length.isdigit()
+                and int(length) <= LARGEST
+                and kind in _KINDS
+                and len(headers) == len(self.headers)
+                and not self.expect_100_continue
+                and not self.parser.should_upgrade()
+                and self.parser.get_http_version() == "1.1"
+            ):
+                self.scope["method"], self.scope["path"] = "POST", self.url.decode()
+                self.cycle = _Quick(self, headers, self.parser.should_keep_alive())  # type: ignore[assignment]
+                return
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes of the client; those of a body must not take too long to become whole."""
+        super().data_received(data)
+        cycle: Any = self.cycle
+        if type(cycle) is _Quick and cycle.more_body and cycle.late is None:
+            cycle.late = self.loop.call_later(BODY_SECONDS, cycle.too_late)
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body."""
+        cycle: Any = self.cycle
+        if type(cycle) is _Quick:
+            cycle.body += body
+        else:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """A body is whole."""
+        cycle: Any = self.cycle
+        if type(cycle) is _Quick:
+            cycle.begin()
+        else:
+            super().on_message_complete()
+
+
+class _Event:
+    """Nobody waits for more of a body on the short way."""
+
+    def set(self) -> None: ...
+
+
+class _Quick:
+    """One request on the short way; to the protocol it is as uvicorn's own cycle."""
+
+    message_event = _Event()
+
+    __slots__ = (
+        "_began",
+        "_guard",
+        "_protocol",
+        "_request",
+        "_scope",
+        "body",
+        "disconnected",
+        "keep_alive",
+        "late",
+        "more_body",
+        "response_complete",
+    )
+
+    def __init__(self, protocol: QuickProtocol, headers: dict[bytes, bytes], keep_alive: bool) -> None:
+        self._protocol, self._guard = protocol, protocol.guard
+        self._scope: Any = protocol.scope
+        self.late: asyncio.TimerHandle | None = None
+        self.body = bytearray()
+        self.keep_alive = keep_alive
+        self.response_complete = self.disconnected = False
+        self.more_body = True
+        self._began = time.perf_counter()
+        self._guard.service.meters.in_flight += 1
+        self._request = self._guard.request_id(headers.get(b"x-request-id", b"").decode("latin-1"))
+
+    def begin(self) -> None:
+        """The body is whole: check it, and have it answered."""
+        service = self._guard.service
+        self.more_body = False
+        if self.late is not None:
+            self.late.cancel()
+        if self.response_complete:
+            return
+        try:
+            self._guard.access.check(self._scope)
+            given = read_inputs(service.model.signature.task, "", bytes(self.body))
+            service.submit(given, self._began, self._reply, self._gone)
+        except Exception as error:  # the outermost frame of a request
+            self._reply(error)
+
+    def too_late(self) -> None:
+        """The body has not come."""
+        if self.more_body and not self.response_complete:
+            self.keep_alive = False
+            self._reply(body_too_slow())
+
+    def _gone(self) -> bool:
+        return self.disconnected or self._protocol.transport.is_closing()
+
+    def _reply(self, answer: Answer | Exception) -> None:
+        if not isinstance(answer, Exception):
+            self._send(200, render(answer), b"")
+            return
+        failure = to_failure(answer, self._request)
+        retry = b"retry-after: %d\r\n" % failure.retry_after if failure.retry_after else b""
+        self._send(failure.status, render_failure(failure, self._scope["path"]), retry)
+
+    def _send(self, status: int, body: bytes, more: bytes) -> None:
+        protocol, guard = self._protocol, self._guard
+        keep = self.keep_alive and not guard.service.draining
+        self.response_complete = True
+        meters = guard.service.meters
+        meters.in_flight -= 1
+        meters.statuses[status] += 1
+        if guard.access_log:
+            write_line(self._scope, self._request, status, self._began)
+        if self._gone():
+            return
+        protocol.transport.write(
+            b"%bcontent-type: application/json\r\ncontent-length: %d\r\nx-request-id: %b\r\n"
+            b"x-content-type-options: nosniff\r\ncache-control: no-store\r\n%b%b\r\n%b"
+            % (
+                STATUS_LINE[status],
+                len(body),
+                self._request.encode(),
+                more,
+                b"" if keep else b"connection: close\r\n",
+                body,
+            )
+        )
+        if not keep:
+            protocol.transport.close()
+        protocol.on_response_complete()

@@ -1,0 +1,107 @@
+"""The log's own thread: an answer leaves when it is in the log, and a log that is stuck holds nothing else up."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from tidemill.errors import StorageError
+
+if TYPE_CHECKING:
+    from tidemill.ports import Answered, PredictionSink
+
+PATIENCE = 5.0  # seconds for a write; longer, and answers are refused until the log is well again
+_AT_ONCE = 64  # batches in one write
+
+Written = Callable[[StorageError | None], None]
+"""Hears, on the event loop's thread, that a batch is in the log, or why it is not."""
+
+
+class _Waiting(NamedTuple):
+    answered: Answered
+    written: Written
+    since: float
+
+
+class Recorder:
+    """Writes batches to `sink` in the order in which they come; what waits is written together."""
+
+    def __init__(self, sink: PredictionSink) -> None:
+        self._sink = sink
+        self._loop = asyncio.get_running_loop()
+        self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
+        self._unwritten: dict[int, _Waiting] = {}  # by identity; the oldest first; the loop's thread alone changes it
+        self._watched = False
+        self.failed: float | None = None  # when, by time.monotonic()
+        self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
+        self._thread.start()
+
+    @property
+    def stuck(self) -> bool:
+        """Whether a write takes longer than it may."""
+        oldest = next(iter(self._unwritten.values()), None)
+        return oldest is not None and time.monotonic() - oldest.since > PATIENCE
+
+    def put(self, answered: Answered, written: Written) -> None:
+        """Have a batch written. On the event loop's thread."""
+        waiting = _Waiting(answered, written, time.monotonic())
+        self._unwritten[id(waiting)] = waiting
+        self._queue.put(waiting)
+        if not self._watched:
+            self._watched = True
+            self._loop.call_later(PATIENCE, self._watch)
+
+    def close(self) -> None:
+        """Write what waits, and end."""
+        self._queue.put(None)
+
+    def join(self) -> None:
+        """Wait until everything is written, or cannot be."""
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (first := self._queue.get()) is not None:
+            batch, ends = [first], False
+            while len(batch) < _AT_ONCE and not self._queue.empty():
+                more = self._queue.get()
+                if more is None:
+                    ends = True
+                    break
+                batch.append(more)
+            self._write(batch)
+            if ends:
+                return
+
+    def _write(self, batch: list[_Waiting]) -> None:
+        error: StorageError | None = None
+        try:
+            self._sink.answered([each.answered for each in batch])
+        except StorageError as failure:
+            error = failure
+        except Exception as failure:  # whatever it is, nothing is answered that is not in the log
+            error = StorageError(f"writing the prediction log failed: {failure}", "look at the server's messages")
+        self._loop.call_soon_threadsafe(self._tell, batch, error)
+
+    def _tell(self, batch: list[_Waiting], error: StorageError | None) -> None:
+        if error is not None:
+            self.failed = time.monotonic()
+        for each in batch:
+            if self._unwritten.pop(id(each), None) is not None:
+                each.written(error)
+
+    def _watch(self) -> None:
+        """Give up on what has waited too long: the client hears of it, and a later success does no harm."""
+        now = time.monotonic()
+        late = [key for key, each in self._unwritten.items() if now - each.since > PATIENCE]
+        for key in late:
+            self.failed = now
+            self._unwritten.pop(key).written(
+                StorageError(f"the prediction log takes longer than {PATIENCE:.0f} s", "look at the disk that holds it")
+            )
+        self._watched = bool(self._unwritten)
+        if self._watched:
+            self._loop.call_later(1.0, self._watch)
