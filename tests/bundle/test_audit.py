@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.bundle.conftest import EXAMPLE
 from tests.bundle.sealing import Record, edit, reseal
 from tidemill.bundle.read import open_bundle
+from tidemill.domain.bundle import PROTOCOL
 from tidemill.domain.digest import Digest
 from tidemill.errors import BundleError
 
@@ -102,8 +103,8 @@ def test_a_path_that_leaves_is_refused(example: Path, name: str) -> None:
 
 
 def test_a_newer_protocol_says_what_to_do(example: Path) -> None:
-    edit(example, lambda record: record.update(protocol=2, unheard_of={"new": True}))
-    with pytest.raises(BundleError, match=r"protocol 2.*reads up to 1") as refused:
+    edit(example, lambda record: record.update(protocol=PROTOCOL + 1, unheard_of={"new": True}))
+    with pytest.raises(BundleError, match=rf"protocol {PROTOCOL + 1}.*reads up to {PROTOCOL}") as refused:
         open_bundle(example)
     assert "upgrade" in refused.value.remedy
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tidemill.bundle.decide import decide
+from tidemill.bundle.meaning import KEY, changed_meaning, meaning
 from tidemill.bundle.preprocess import Preprocessor, canonical_input, raw_input
-from tidemill.bundle.read import OpenBundle
+from tidemill.bundle.read import TOKENIZER, OpenBundle
 from tidemill.domain.bundle import Signature
 from tidemill.errors import BundleError, GateError, InputError
 
@@ -33,7 +34,10 @@ class GoldenRow:
 
 
 def write_golden(directory: Path, signature: Signature, inputs: Sequence[Raw], scores: NDArray[np.float32]) -> None:
-    """Write golden.parquet: columns `input` (canonical bytes), `scores` and `output`."""
+    """Write golden.parquet: columns `input` (canonical bytes), `scores` and `output`, and what the numbers mean.
+
+    The tokenizer of a model for text must be in `directory` before.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -42,17 +46,23 @@ def write_golden(directory: Path, signature: Signature, inputs: Sequence[Raw], s
         "scores": pa.array(scores.tolist(), pa.list_(pa.float32())),
         "output": pa.array(decide(signature, scores), pa.string()),
     }
-    pq.write_table(pa.table(columns), directory / FILE)
+    tokenizer = directory / TOKENIZER
+    meant = {KEY: meaning(signature, tokenizer if tokenizer.is_file() else None)}
+    pq.write_table(pa.table(columns).replace_schema_metadata(meant), directory / FILE)
 
 
 def read_golden(opened: OpenBundle) -> list[GoldenRow]:
-    """Raises BundleError when the file is not what bundle.json says."""
+    """Raises BundleError when the file is not what bundle.json says, GateError when names no longer are what they were.
+
+    The names are those of the labels and of the inputs, in order, and the tokenizer.
+    """
     from tidemill.bundle.parquet import read_columns
 
     table = read_columns(opened.directory / FILE, {"input": "binary", "scores": "list<float>", "output": "string"})
     signature = opened.bundle.signature
     if table.num_rows != opened.bundle.golden.rows:
-        raise BundleError(f"{opened.directory / FILE} has {table.num_rows} rows", "export the model again")
+        raise _bad(opened, f"it has {table.num_rows} rows, not {opened.bundle.golden.rows}")
+    _check_meaning(opened, (table.schema.metadata or {}).get(KEY))
     width = len(signature.labels) or 1
     rows = []
     for row in table.to_pylist():
@@ -62,9 +72,9 @@ def read_golden(opened: OpenBundle) -> list[GoldenRow]:
                 raise ValueError("a request is null")
             raw = raw_input(signature.task, row["input"])
         except (ValueError, RecursionError) as error:
-            raise BundleError(f"{opened.directory / FILE}: {error}", "export the model again") from None
+            raise _bad(opened, str(error)) from None
         if scores.shape != (width,):
-            raise BundleError(f"{opened.directory / FILE} has scores of another shape", "export the model again")
+            raise _bad(opened, "it has scores of another shape")
         rows.append(GoldenRow(raw, scores, row["output"]))
     return rows
 
@@ -75,8 +85,18 @@ def replay(opened: OpenBundle, session: Session) -> None:
     Raises GateError naming the request, the field and the difference; a model that fails must not answer anybody.
     """
     rows = read_golden(opened)
+    preprocessor = Preprocessor(opened.bundle.preprocessing, opened.tokenizer)
+    for start in range(0, len(rows), _BATCH):
+        _replay(opened, session, preprocessor, rows[start : start + _BATCH], start)
+    _check_decisions(opened, rows)
+
+
+def _replay(
+    opened: OpenBundle, session: Session, preprocessor: Preprocessor, rows: Sequence[GoldenRow], start: int
+) -> None:
+    """`replay` for some of the rows, the first of which is golden request `start`."""
     try:
-        feed = Preprocessor(opened.bundle.preprocessing, opened.tokenizer).prepare([row.input for row in rows])
+        feed = preprocessor.prepare([row.input for row in rows])
     except InputError as error:
         raise GateError(f"a golden request of {opened.bundle.name} is refused: {error.headline}", _REMEDY) from None
     given = session.run(feed).scores
@@ -93,10 +113,39 @@ def replay(opened: OpenBundle, session: Session) -> None:
     if difference[request, field] > allowed:
         name = (opened.bundle.signature.labels or ("value",))[int(field)]
         raise GateError(
-            f"golden request {request} of {opened.bundle.name}: score {name!r} is {given[request, field]:.6g}, "
-            f"kept {kept[request, field]:.6g} (difference {difference[request, field]:.3g}, allowed {allowed:g})",
+            f"golden request {start + request} of {opened.bundle.name}: score {name!r} is "
+            f"{given[request, field]:.6g}, kept {kept[request, field]:.6g} "
+            f"(difference {difference[request, field]:.3g}, allowed {allowed:g})",
             _REMEDY,
         )
 
 
+def _check_meaning(opened: OpenBundle, kept: bytes | None) -> None:
+    if kept is None:
+        return
+    try:
+        difference = changed_meaning(kept, meaning(opened.bundle.signature, opened.tokenizer))
+    except ValueError as error:
+        raise _bad(opened, str(error)) from None
+    if difference is not None:
+        raise GateError(f"the golden requests of {opened.bundle.name} are of another model: {difference}", _REMEDY)
+
+
+def _check_decisions(opened: OpenBundle, rows: Sequence[GoldenRow]) -> None:
+    """The kept scores must decide for the kept answers: they do not when labels have changed their order."""
+    decided = decide(opened.bundle.signature, np.stack([row.scores for row in rows]))
+    for index, (row, output) in enumerate(zip(rows, decided, strict=True)):
+        if row.output != output:
+            raise GateError(
+                f"golden request {index} of {opened.bundle.name}: the answer is {output[:60]!r}, "
+                f"kept {str(row.output)[:60]!r}, for the same scores",
+                _REMEDY,
+            )
+
+
+def _bad(opened: OpenBundle, problem: str) -> BundleError:
+    return BundleError(f"{opened.directory / FILE} cannot be used: {problem[:200]}", "export the model again")
+
+
+_BATCH = 64
 _REMEDY = "graph and preprocessing no longer give what was measured: export the model again"

@@ -6,17 +6,17 @@ import json
 import os
 import re
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tidemill.bundle.consistency import check_consistency
 from tidemill.bundle.graph import audit_graph
+from tidemill.bundle.protocols import READERS
 from tidemill.bundle.write import RECORD
 from tidemill.domain.bundle import PROTOCOL, Bundle, TextPreprocessing
 from tidemill.domain.digest import Digest
-from tidemill.domain.record import from_plain
 from tidemill.errors import BundleError
 
 GRAPH, TOKENIZER = "model.onnx", "tokenizer.json"
@@ -131,19 +131,11 @@ def _parse(directory: Path, content: bytes) -> Bundle:
                 f"{directory} is a bundle of protocol {protocol}, and this Tidemill reads up to {PROTOCOL}",
                 "upgrade:  pip install --upgrade tidemill",
             )
-        if protocol not in _READERS:
+        if protocol not in READERS:
             raise ValueError(f"protocol {protocol} is unknown")
-        return _READERS[protocol](plain)
+        return READERS[protocol](plain)
     except (ValueError, RecursionError) as error:  # bad UTF-8 and bad JSON are ValueErrors too
         raise _bad(directory, f"{RECORD}: {str(error)[:200]}") from None
-
-
-def _read_1(plain: Any) -> Bundle:
-    return from_plain(Bundle, plain)
-
-
-_READERS: Mapping[int, Callable[[Any], Bundle]] = {1: _read_1}
-"""A reader for every protocol there ever was; a kept example of each lies in the tests."""
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
