@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tidemill.domain.digest import Digest
 
@@ -21,9 +21,11 @@ class Check:
 class Evidence:
     """The comparison of two versions on the rows of one data version's test split.
 
-    For classification `challenger` and `champion` are accuracies; for regression root mean squared errors.
+    `challenger` and `champion` are values of `metric`: accuracies by default, for regression root mean squared errors.
     `champion` is None for the first version of a name. `difference` is challenger minus champion with a 95 % interval.
     `only_challenger` and `only_champion` count rows that only one of them has right (McNemar's discordant pairs).
+    `per_class` and `slices` hold rows and both figures; `size_mb` and `latency_ms` are by "challenger" and "champion",
+    the latter medians of single requests, all on the same machine, one after the other.
     """
 
     metric: str
@@ -42,6 +44,11 @@ class Evidence:
     only_champion: int | None
     per_class: Mapping[str, Mapping[str, float | None]]
     checks: tuple[Check, ...]
+    mode: str = "superiority"
+    alpha: float | None = None
+    slices: Mapping[str, Mapping[str, float | None]] = field(default_factory=dict)
+    size_mb: Mapping[str, float] = field(default_factory=dict)
+    latency_ms: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def held(self) -> bool:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tidemill.bundle.decide import decide
 from tidemill.domain.evidence import Check, Evidence
 from tidemill.errors import DataError, GateError, InputError
-from tidemill.stages.statistics import (
-    Difference,
-    bootstrap_rmse,
-    mcnemar,
-    paired_difference,
-    wald_non_inferiority,
+from tidemill.stages.slices import slices_of
+from tidemill.stages.verdict import (
+    Metric,
+    Part,
+    Verdict,
+    accuracy_floors,
+    error_rises,
+    figure,
+    judge,
+    losses,
+    metric_of,
+    parts_of,
 )
 
 if TYPE_CHECKING:
@@ -30,8 +36,9 @@ if TYPE_CHECKING:
     from tidemill.ports import Reporter
 
 _BATCH = 256
-_FALL = 0.05
-"""A class whose accuracy falls by more than this is named, whatever the floors say."""
+_TIMED = 60  # single requests whose median is the latency
+_WARMUP = 5
+_TIMED_SECONDS = 1.0  # a slow model is timed for so long, and with three requests at least
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +50,20 @@ class Contestant:
 
 
 @dataclass(frozen=True, slots=True)
-class _Verdict:
-    """What the paired test says: figures for the evidence, and the check that decides."""
+class _Scored:
+    """A contestant's answers to every row: losses [N] by the deciding metric, and whether each is right [N]."""
 
-    difference: Difference
-    p_value: float
-    only_challenger: int | None
-    only_champion: int | None
-    check: Check
+    loss: NDArray[np.float64]
+    wrong: NDArray[np.float64]
+    size_mb: float
+    latency_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    per_class: Mapping[str, Part]
+    slices: Mapping[str, Part]
+    checks: Sequence[Check]
 
 
 def compare(
@@ -63,96 +76,76 @@ def compare(
 ) -> Evidence:
     """Score both on every row of `examples`, the complete test split of `dataset`, and check what a champion must hold.
 
-    Without a champion only the absolute checks count. Raises GateError when one of them cannot read the rows.
+    Without a champion only the absolute checks count. Raises GateError when one of them cannot read the rows,
+    ConfigError for a metric or slice that this data does not have.
     """
     if not examples.names:
         raise DataError(f"{dataset.tag} has no test split to compare on", "add a version with a test split")
-    if dataset.kind == "regression":
-        return _regression(challenger, champion, examples, dataset, config, reporter)
-    return _classification(challenger, champion, examples, dataset, config, reporter)
-
-
-def _classification(
-    challenger: Contestant,
-    champion: Contestant | None,
-    examples: Examples,
-    dataset: DatasetVersion,
-    config: PromotionConfig,
-    reporter: Reporter | None,
-) -> Evidence:
-    truth = np.asarray(examples.labels)
-    new = _outputs(challenger, examples, dataset, reporter) == truth
-    old = None if champion is None else _outputs(champion, examples, dataset, reporter) == truth
-    per_class = _per_class(truth, new, old)
-    accuracy = float(new.mean())
-    checks = [*_absolute(challenger.predictor, config), _minimum("accuracy", accuracy, config)]
+    metric = metric_of(dataset.kind, config)
+    masks = slices_of(examples, config)
+    new = _scored(challenger, examples, dataset, metric, reporter)
+    old = None if champion is None else _scored(champion, examples, dataset, metric, reporter)
+    checks = [*_absolute(challenger.predictor, new, old, config), _minimum(examples, new, config)]
     verdict = None
     if old is not None:
-        verdict = _paired(new, old, config)
-        checks += [verdict.check, _floors(per_class, config)]
-    return _evidence("accuracy", challenger, champion, dataset, (accuracy, None if old is None else float(old.mean())),
-                     len(truth), verdict, per_class, checks)  # fmt: skip
-
-
-def _regression(
-    challenger: Contestant,
-    champion: Contestant | None,
-    examples: Examples,
-    dataset: DatasetVersion,
-    config: PromotionConfig,
-    reporter: Reporter | None,
-) -> Evidence:
-    assert examples.values is not None
-    values = examples.values
-    new = (_scores(challenger, examples, dataset, reporter)[:, 0] - values) ** 2
-    old = None if champion is None else (_scores(champion, examples, dataset, reporter)[:, 0] - values) ** 2
-    spread = float(((values - values.mean()) ** 2).mean())
-    explained = 1 - float(new.mean()) / spread if spread else 0.0
-    checks = [*_absolute(challenger.predictor, config), _minimum("R²", explained, config)]
-    verdict = None
-    if old is not None:
-        verdict = _bootstrapped(new, old, config)
+        verdict = judge(metric, new.loss, old.loss, config)
         checks.append(verdict.check)
-    figures = float(np.sqrt(new.mean())), None if old is None else float(np.sqrt(old.mean()))
-    return _evidence("rmse", challenger, champion, dataset, figures, len(values), verdict, {}, checks)
+    parts = _parts(examples, metric, masks, new, old, config)
+    return _evidence(metric, challenger, champion, dataset, (new, old), verdict, parts, checks, config)
 
 
 def _evidence(
-    metric: str,
+    metric: Metric,
     challenger: Contestant,
     champion: Contestant | None,
     dataset: DatasetVersion,
-    figures: tuple[float, float | None],
-    rows: int,
-    verdict: _Verdict | None,
-    per_class: Mapping[str, Mapping[str, float | None]],
+    scored: tuple[_Scored, _Scored | None],
+    verdict: Verdict | None,
+    parts: _Parts,
     checks: Sequence[Check],
+    config: PromotionConfig,
 ) -> Evidence:
+    new, old = scored
+    both = {"challenger": new} | ({} if old is None else {"champion": old})
     return Evidence(
         metric=metric,
         dataset=dataset.tag,
         dataset_digest=dataset.digest,
-        rows=rows,
+        rows=len(new.loss),
         challenger_version=challenger.version.number,
-        challenger=figures[0],
+        challenger=figure(metric, new.loss),
         champion_version=None if champion is None else champion.version.number,
-        champion=figures[1],
+        champion=None if old is None else figure(metric, old.loss),
         difference=verdict.difference.value if verdict else None,
         low=verdict.difference.low if verdict else None,
         high=verdict.difference.high if verdict else None,
         p_value=verdict.p_value if verdict else None,
         only_challenger=verdict.only_challenger if verdict else None,
         only_champion=verdict.only_champion if verdict else None,
-        per_class=per_class,
-        checks=tuple(checks),
+        per_class=parts.per_class,
+        checks=(*checks, *parts.checks),
+        mode=config.mode,
+        alpha=config.alpha,
+        slices=parts.slices,
+        size_mb={name: round(each.size_mb, 3) for name, each in both.items()},
+        latency_ms={name: each.latency_ms for name, each in both.items()},
     )
 
 
-def _outputs(
-    contestant: Contestant, examples: Examples, dataset: DatasetVersion, reporter: Reporter | None
-) -> NDArray[np.str_]:
+def _scored(
+    contestant: Contestant, examples: Examples, dataset: DatasetVersion, metric: Metric, reporter: Reporter | None
+) -> _Scored:
     scores = _scores(contestant, examples, dataset, reporter)
-    return np.asarray(decide(contestant.predictor.bundle.signature, scores))
+    bundle = contestant.predictor.bundle
+    if examples.values is None:
+        places = {label: place for place, label in enumerate(bundle.signature.labels)}
+        truth: NDArray[Any] = np.array([places.get(label, -1) for label in examples.labels], np.int64)
+        wrong = losses("accuracy", scores, truth)
+    else:
+        truth = examples.values
+        wrong = losses("rmse", scores, truth)
+    size = sum(record.bytes for record in bundle.files.values()) / 1e6
+    return _Scored(losses(metric, scores, truth), wrong, size, _latency(contestant.predictor, examples))
 
 
 def _scores(
@@ -179,85 +172,71 @@ def _scores(
     return np.concatenate(parts)
 
 
-def _absolute(predictor: Predictor, config: PromotionConfig) -> list[Check]:
+def _latency(predictor: Predictor, examples: Examples) -> float:
+    """Median milliseconds of a single request, preprocessing counted."""
+    seconds: list[float] = []
+    until = time.perf_counter() + _TIMED_SECONDS
+    for turn in range(_WARMUP + _TIMED):
+        row = turn % len(examples.names)
+        started = time.perf_counter()
+        predictor.score(examples.inputs[row : row + 1])
+        ended = time.perf_counter()
+        if turn >= _WARMUP or ended > until:
+            seconds.append(ended - started)
+        if ended > until and len(seconds) >= 3:
+            break
+    return round(float(np.median(seconds)) * 1000, 4)
+
+
+def _absolute(predictor: Predictor, new: _Scored, old: _Scored | None, config: PromotionConfig) -> list[Check]:
     parity = predictor.bundle.parity
-    size = sum(record.bytes for record in predictor.bundle.files.values()) / 1e6
+    against = f", {old.latency_ms:.3g} ms the champion's" if old is not None else ""
+    slowdown = new.latency_ms / old.latency_ms if old is not None and old.latency_ms else 1.0
+    limits = f"at most {config.max_latency_ms:g} ms" + (f" and {config.max_slowdown:g} times that" if old else "")
     return [
         Check(
             "parity",
             parity.held,
             f"{parity.changed} of {parity.rows} decisions changed by the export, at most {parity.limit:.2%} may",
         ),
-        Check("size", size <= config.max_size_mb, f"{size:.1f} MB, at most {config.max_size_mb:g} MB"),
+        Check("size", new.size_mb <= config.max_size_mb, f"{new.size_mb:.1f} MB, at most {config.max_size_mb:g} MB"),
+        Check(
+            "latency",
+            new.latency_ms <= config.max_latency_ms and slowdown <= config.max_slowdown,
+            f"{new.latency_ms:.3g} ms a request{against}, {limits}",
+        ),
     ]
 
 
-def _minimum(name: str, value: float, config: PromotionConfig) -> Check:
+def _minimum(examples: Examples, new: _Scored, config: PromotionConfig) -> Check:
+    if examples.values is None:
+        name, value = "accuracy", figure("accuracy", new.wrong)
+    else:
+        spread = float(((examples.values - examples.values.mean()) ** 2).mean())
+        name, value = "R²", 1 - float(new.wrong.mean()) / spread if spread else 0.0
     return Check("minimum", value >= config.min_score, f"{name} {value:.4f}, at least {config.min_score:g}")
 
 
-def _paired(new: NDArray[np.bool_], old: NDArray[np.bool_], config: PromotionConfig) -> _Verdict:
-    b, c = int((new & ~old).sum()), int((old & ~new).sum())
-    difference = paired_difference(b, c, len(new))
-    detail = (
-        f"accuracy {new.mean():.4f} against {old.mean():.4f}, difference {difference.value * 100:+.2f} points "
-        f"[{difference.low * 100:+.2f}, {difference.high * 100:+.2f}], only one right: {b} against {c}"
-    )
-    if config.mode == "non_inferiority":
-        p_value = wald_non_inferiority(b, c, len(new), config.margin)
-        check = _decided("not worse", p_value, config.alpha, f"{detail}, margin {config.margin * 100:g} points")
-    else:
-        p_value = mcnemar(b, c)
-        check = _decided("better", p_value, config.alpha, detail)
-    return _Verdict(difference, p_value, b, c, check)
-
-
-def _bootstrapped(new: NDArray[np.float64], old: NDArray[np.float64], config: PromotionConfig) -> _Verdict:
-    worse = config.mode == "non_inferiority"
-    champion = float(np.sqrt(old.mean()))
-    margin = config.margin * champion if worse else 0.0
-    difference, p_value = bootstrap_rmse(new, old, margin=margin)
-    detail = (
-        f"error {np.sqrt(new.mean()):.5g} against {champion:.5g}, difference {difference.value:+.3g} "
-        f"[{difference.low:+.3g}, {difference.high:+.3g}]"
-    )
-    if worse:
-        detail += f", margin {margin:.3g}"
-    check = _decided("not worse" if worse else "better", p_value, config.alpha, detail)
-    return _Verdict(difference, p_value, None, None, check)
-
-
-def _decided(name: str, p_value: float, alpha: float, detail: str) -> Check:
-    return Check(name, p_value < alpha, f"{detail}, p = {p_value:.3g}, below {alpha:g} is asked")
-
-
-def _per_class(
-    truth: NDArray[np.str_], new: NDArray[np.bool_], old: NDArray[np.bool_] | None
-) -> dict[str, dict[str, float | None]]:
-    found: dict[str, dict[str, float | None]] = {}
-    for label in dict.fromkeys(truth.tolist()):
-        rows = truth == label
-        found[label] = {
-            "rows": float(rows.sum()),
-            "challenger": float(new[rows].mean()),
-            "champion": None if old is None else float(old[rows].mean()),
-        }
-    return found
-
-
-def _floors(per_class: Mapping[str, Mapping[str, float | None]], config: PromotionConfig) -> Check:
-    pairs = {
-        label: (row["challenger"], row["champion"])
-        for label, row in per_class.items()
-        if row["challenger"] is not None and row["champion"] is not None
-    }
-    below = [label for label, (new, old) in pairs.items() if new < config.class_floor <= old]
-    fallen = sorted((new - old, label) for label, (new, old) in pairs.items() if old - new > _FALL)
-    detail = f"no class that was at {config.class_floor:g} or above falls below it"
-    if below:
-        detail = f"below {config.class_floor:g}: " + ", ".join(
-            f"{label} ({pairs[label][1]:.3f} to {pairs[label][0]:.3f})" for label in below[:5]
-        )
-    if fallen:
-        detail += "; falls: " + ", ".join(f"{label} {change * 100:+.1f} points" for change, label in fallen[:5])
-    return Check("classes", not below, detail)
+def _parts(
+    examples: Examples,
+    metric: Metric,
+    masks: Mapping[str, NDArray[np.bool_]],
+    new: _Scored,
+    old: _Scored | None,
+    config: PromotionConfig,
+) -> _Parts:
+    """Classes and slices, by accuracy; those of values by the deciding metric."""
+    if examples.values is not None:
+        slices = parts_of(metric, masks, new.loss, old.loss if old else None)
+        return _Parts({}, slices, [error_rises(slices, config)] if old and slices else [])
+    truth = np.asarray(examples.labels)
+    of_classes = {label: truth == label for label in dict.fromkeys(examples.labels)}
+    wrong = old.wrong if old else None
+    per_class = parts_of("accuracy", of_classes, new.wrong, wrong)
+    slices = parts_of("accuracy", masks, new.wrong, wrong)
+    checks = []
+    if old is not None:
+        checks.append(accuracy_floors("classes", per_class, config.class_floor, config, 1))
+        if slices:
+            checks.append(accuracy_floors("slices", slices, config.slice_floor, config, config.min_slice_rows))
+    return _Parts(per_class, slices, checks)
