@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import click
 
@@ -30,8 +30,12 @@ def _keep_free(ctx: click.Context, parameter: click.Parameter, as_json: bool) ->
     return as_json
 
 
+def answers_to() -> TextIO | None:
+    """The real standard output while `--json` keeps it free; None where it is not taken."""
+    ctx = click.get_current_context(silent=True)
+    return ctx.meta.get(_ANSWERS) if ctx is not None else None
+
+
 def print_json(value: Any) -> None:
     """`value`, a record or plain values, as indented JSON on standard output."""
-    ctx = click.get_current_context(silent=True)
-    answers = ctx.meta.get(_ANSWERS) if ctx is not None else None
-    click.echo(json.dumps(to_plain(value), indent=2, ensure_ascii=False, default=str), file=answers)
+    click.echo(json.dumps(to_plain(value), indent=2, ensure_ascii=False, default=str), file=answers_to())

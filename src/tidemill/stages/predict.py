@@ -2,88 +2,125 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tidemill.errors import InputError
+import numpy as np
+
+from tidemill.bundle.decide import decide
+from tidemill.errors import GateError, InputError, ItemError
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from tidemill.bundle.predictor import Answer, Predictor
-    from tidemill.ports import Raw, Reporter
+    from tidemill.bundle.predictor import Predictor
+    from tidemill.ports import Raw
 
     Given = Raw | InputError
     """An input, or why it could not even be read."""
+    Feed = Mapping[str, NDArray[Any]]
+    Prepare = Callable[[list[int]], Feed]
+    """The feed of the rows with these indices. Raises ItemError with the place of a bad one among them."""
 
 _BATCH = 64
 _ROWS = 1024
+_TRIES = 16  # bad rows of a batch that are left out one after the other; where there are more, each row is tried alone
+_PLACE = re.compile(r"^(?:input|row) \d+(?: is|,)? ")
 
 
 @dataclass(slots=True)
 class Answers:
-    """`answers[i]` is None where `problems[i]` says what was wrong with input i."""
+    """`outputs[i]` is None, and row i of `scores` [N, C] NaN, where `problems[i]` says what was wrong with input i."""
 
-    answers: list[Answer | None] = field(default_factory=list)
+    outputs: list[str | None]
+    scores: NDArray[np.float32]
     problems: dict[int, str] = field(default_factory=dict)
 
 
-def predict(predictor: Predictor, inputs: Sequence[Given], reporter: Reporter | None = None) -> Answers:
-    """Answer every input, in batches; what `inputs` gives for a position is asked for once, when its turn comes."""
-    found = Answers()
+def predict(predictor: Predictor, inputs: Sequence[Given]) -> Answers:
+    """Answer every input, 64 at once; what `inputs` gives for a position is asked for once, when its turn comes."""
+    found = _nothing(predictor, len(inputs))
     for start in range(0, len(inputs), _BATCH):
-        batch = [inputs[index] for index in range(start, min(start + _BATCH, len(inputs)))]
-        usable = [raw for raw in batch if not isinstance(raw, InputError)]
-        try:
-            feed = predictor.preprocessor.prepare(usable) if len(usable) == len(batch) else None
-        except InputError:
-            feed = None
-        _answer(predictor, batch, feed, found)
-        _tell(reporter, len(found.answers), len(inputs))
+        batch: list[Any] = [inputs[index] for index in range(start, min(start + _BATCH, len(inputs)))]
+        unread = {index: raw.headline for index, raw in enumerate(batch) if isinstance(raw, InputError)}
+
+        def prepare(rows: list[int], batch: list[Any] = batch) -> Feed:
+            return predictor.preprocessor.prepare([batch[row] for row in rows])
+
+        _answer(predictor, prepare, len(batch), unread, found, start)
     return found
 
 
-def predict_table(predictor: Predictor, table: pa.Table, reporter: Reporter | None = None) -> Answers:
-    """Answer every row of `table`, whose columns are the model's. Raises InputError when they are not."""
-    found = Answers()
+def predict_table(predictor: Predictor, table: pa.Table, problems: Mapping[int, str] | None = None) -> Answers:
+    """Answer every row of `table`, whose columns are the model's, but for those that have a problem already.
+
+    Raises InputError for other columns than the model's.
+    """
+    found = _nothing(predictor, table.num_rows)
+    known = problems or {}
     for start in range(0, table.num_rows, _ROWS):
         part = table.slice(start, _ROWS)
-        feed: Mapping[str, NDArray[Any]] | None = None
-        try:
-            feed = predictor.preprocessor.prepare_table(part)
-        except InputError as error:
-            if not hasattr(error, "index"):  # the columns, not a row
-                raise
-        _answer(predictor, part.to_pylist() if feed is None else [None] * part.num_rows, feed, found)
-        _tell(reporter, len(found.answers), table.num_rows)
+        unread = {row - start: known[row] for row in known if start <= row < start + part.num_rows}
+
+        def prepare(rows: list[int], part: pa.Table = part) -> Feed:
+            return predictor.preprocessor.prepare_table(part if len(rows) == part.num_rows else part.take(rows))
+
+        _answer(predictor, prepare, part.num_rows, unread, found, start)
     return found
+
+
+def _nothing(predictor: Predictor, rows: int) -> Answers:
+    classes = len(predictor.bundle.signature.labels) or 1
+    return Answers([None] * rows, np.full((rows, classes), np.nan, np.float32))
 
 
 def _answer(
-    predictor: Predictor, batch: Sequence[Any], feed: Mapping[str, NDArray[Any]] | None, found: Answers
+    predictor: Predictor, prepare: Prepare, rows: int, unread: Mapping[int, str], found: Answers, start: int
 ) -> None:
-    """Add the answers of a batch; without a feed its inputs are tried one by one."""
-    if feed is not None:
-        found.answers += predictor.answers(predictor.score_feed(feed).scores)
+    """Put the answers and problems of a batch, which begins at row `start`, into `found`."""
+    found.problems.update((start + row, problem) for row, problem in unread.items())
+    feed, good, bad = _feed(prepare, [row for row in range(rows) if row not in unread])
+    found.problems.update((start + row, problem) for row, problem in bad.items())
+    if feed is None:
         return
-    first = len(found.answers)
-    good = []
-    for position, raw in enumerate(batch):
+    try:
+        scored = [(good, predictor.score_feed(feed).scores)]
+    except GateError:  # the model itself has no number for one of them
+        scored = []
+        for position, row in enumerate(good):
+            try:
+                alone = {name: values[position : position + 1] for name, values in feed.items()}
+                scored.append(([row], predictor.score_feed(alone).scores))
+            except GateError:
+                found.problems[start + row] = "the model has no number for it"
+    for those, scores in scored:
+        outputs = decide(predictor.bundle.signature, scores)
+        found.scores[[start + row for row in those]] = scores
+        for row, output in zip(those, outputs, strict=True):
+            found.outputs[start + row] = output
+
+
+def _feed(prepare: Prepare, rows: list[int]) -> tuple[Feed | None, list[int], dict[int, str]]:
+    """The feed of the rows that can be used, which these are, and what is wrong with the others."""
+    good, bad = list(rows), dict[int, str]()
+    for _ in range(_TRIES):
+        if not good:
+            return None, [], bad
         try:
-            if isinstance(raw, InputError):
-                raise raw
-            predictor.preprocessor.prepare([raw])
-            good.append(position)
-        except InputError as error:
-            found.problems[first + position] = error.headline.replace("input 0 is ", "").replace("row 0, ", "")
-    found.answers += [None] * len(batch)
-    if good:
-        for position, answer in zip(good, predictor.predict([batch[position] for position in good]), strict=True):
-            found.answers[first + position] = answer
+            return prepare(good), good, bad
+        except ItemError as error:
+            bad[good.pop(error.index)] = _problem(error)
+    for row in list(good):
+        try:
+            prepare([row])
+        except ItemError as error:
+            bad[row] = _problem(error)
+            good.remove(row)
+    return (prepare(good) if good else None), good, bad
 
 
-def _tell(reporter: Reporter | None, done: int, total: int) -> None:
-    if reporter is not None:
-        reporter.progress(done, total, "predicting")
+def _problem(error: ItemError) -> str:
+    return _PLACE.sub("", error.headline)

@@ -152,7 +152,7 @@ def test_texts_by_line_and_by_column(tmp_path: Path, predict: Predict) -> None:
         ("empty.csv", b""),
         ("header.csv", b"width,height\n"),
         ("twice.csv", b"width,height,width\n1,2,3\n"),
-        ("ragged.csv", b"width,height\n1,2\n1\n"),
+        ("ragged.csv", b"width,height\n1\n1,2,3\n"),
         ("binary.csv", bytes(range(256))),
         ("none.parquet", b"PAR1 no"),
         ("table.xlsx", b"PK"),
