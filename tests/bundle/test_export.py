@@ -84,6 +84,7 @@ class _Altering(OnnxExporter):
     """Exports, and multiplies the largest constant: as a quantisation does that loses too much."""
 
     def __init__(self, factor: float) -> None:
+        super().__init__()
         self.factor = factor
 
     def export(self, model: SourceModel, path: Path) -> None:
@@ -151,7 +152,7 @@ def test_report_files_come_along_under_names_a_bundle_allows(tmp_path: Path) -> 
     (report / ".hidden").write_bytes(b"x")
     opened = _export(tmp_path, model, examples, report=report)
     assert {name for name in opened.bundle.files if name.startswith("report/")} == {
-        "report/hidden", "report/inner_gr__e_1.png"
+        "report/hidden", "report/inner_gr__e_1.png", "report/parity.html"
     }  # fmt: skip
 
 

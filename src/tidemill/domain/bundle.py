@@ -9,7 +9,10 @@ from typing import Literal
 from tidemill.domain.dataset import Kind, Task
 from tidemill.domain.digest import Digest
 
-PROTOCOL = 1
+PROTOCOL = 2
+
+Precision = Literal["float32", "float16", "int8_dynamic", "int8_static"]
+"""In what numbers a graph keeps its weights (float16) and computes (int8; the ranges per batch, or taken once)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +109,21 @@ class Lineage:
 
 
 @dataclass(frozen=True, slots=True)
-class Parity:
-    """The exported graph against the source model, on every row of the test split.
+class Latency:
+    """Median milliseconds of one request, and of a batch of 32; preprocessing is not counted. 0: not measured."""
 
-    `changed` counts rows whose decision differs (regression: whose value differs by more than `tolerance`).
+    one_ms: float = 0.0
+    batch_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """The exported graph against the source model, on every row of the test split, on the CPU that exported it.
+
+    `changed` counts rows whose decision differs (regression: whose value differs by more than `tolerance`), and `limit`
+    is the share of rows that may. `loss` is how much accuracy (regression: R²) the graph has lost, negative where it
+    gained; `class_loss` is that of `worst_class`, the class nearest to its limit, or furthest past it. `latency_ms` is
+    the graph's for one request. What protocol 1 did not have keeps its default in bundles of that number.
     """
 
     rows: int
@@ -118,6 +132,16 @@ class Parity:
     tolerance: float
     limit: float
     latency_ms: float
+    precision: Precision = "float32"
+    loss: float = 0.0
+    loss_limit: float = 1.0
+    worst_class: str = ""
+    class_loss: float = 0.0
+    class_loss_limit: float = 1.0
+    bytes: int = 0
+    source_bytes: int = 0
+    batch_latency_ms: float = 0.0
+    source_latency: Latency = Latency()
 
     @property
     def share(self) -> float:
@@ -125,7 +149,20 @@ class Parity:
 
     @property
     def held(self) -> bool:
-        return self.share <= self.limit
+        return not self.exceeded
+
+    @property
+    def exceeded(self) -> tuple[str, ...]:
+        """What is past its limit, in words; none where parity holds."""
+        found = []
+        if self.share > self.limit:
+            found.append(f"{self.changed} of {self.rows} test rows change ({self.share:.2%}, allowed {self.limit:.2%})")
+        if self.loss > self.loss_limit:
+            found.append(f"{self.loss:.2%} of accuracy is lost (allowed {self.loss_limit:.2%})")
+        if self.class_loss > self.class_loss_limit:
+            lost = f"{self.class_loss:.2%} of the accuracy of {self.worst_class!r} is lost"
+            found.append(f"{lost} (allowed {self.class_loss_limit:.2%})")
+        return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

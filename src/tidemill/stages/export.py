@@ -20,17 +20,19 @@ from tidemill.bundle.reference import write_reference
 from tidemill.bundle.write import record_files, write_bundle
 from tidemill.domain.bundle import PROTOCOL, Bundle, Golden, Lineage, Parity
 from tidemill.errors import DataError, GateError
-from tidemill.files import staged_directory, sweep_staging
+from tidemill.files import staged_directory, sweep_staging, write_atomic
 from tidemill.ports import Scored
 from tidemill.stages.card import card
-from tidemill.stages.parity import Comparison, check_parity, compare_exported
+from tidemill.stages.latency import latencies
+from tidemill.stages.parity import Comparison, Measured, allowed_difference, check_parity, judge, one_by_one, score_rows
+from tidemill.stages.parity_page import PAGE, parity_page
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tidemill.config.schema import ExportConfig
     from tidemill.dataset.read import Examples
-    from tidemill.ports import Exporter, Reporter, Runtime, SourceModel
+    from tidemill.ports import Exporter, Reporter, Runtime, Session, SourceModel
 
 _LARGE = 1 << 20  # bytes; golden pictures are smaller where there are such
 
@@ -50,12 +52,14 @@ def export(
     staging: Path,
     threads: int,
     report: Path | None = None,
+    refused: Path | None = None,
     reporter: Reporter | None = None,
 ) -> OpenBundle:
     """Make the bundle of `model` and put it at `bundles`/<its digest>.
 
     `examples` is the complete test split; `report` a folder whose files go into the bundle's report/. The bundle is
-    built in `staging` and appears whole or not at all. Raises GateError when parity or a golden request does not hold.
+    built in `staging` and appears whole or not at all. Raises GateError when parity or a golden request does not hold;
+    the page that shows the worst rows is then written to the folder `refused`.
     """
     staging.mkdir(parents=True, exist_ok=True)
     sweep_staging(staging)
@@ -63,7 +67,8 @@ def export(
         built = Path(folder)
         opened, _ = build(
             built, model, examples, name=name, config=config, lineage=lineage, metrics=metrics, per_class=per_class,
-            exporter=exporter, runtime=runtime, threads=threads, report=report, reporter=reporter,
+            exporter=exporter, runtime=runtime, threads=threads, report=report, refused=refused,
+            reporter=reporter,
         )  # fmt: skip
         final = bundles / opened.digest.hex
         place(built, final, staging=staging)
@@ -91,6 +96,7 @@ def build(
     runtime: Runtime,
     threads: int,
     report: Path | None = None,
+    refused: Path | None = None,
     reporter: Reporter | None = None,
 ) -> tuple[OpenBundle, Comparison]:
     """Write a bundle into the empty `directory`; returns it, audited, with the comparison that it passed."""
@@ -104,14 +110,19 @@ def build(
     )  # fmt: skip
     session = runtime.load(directory, draft, threads=threads)
     preprocessor = Preprocessor(model.preprocessing, tokenizer)
-    comparison = compare_exported(model, session, preprocessor, examples.inputs, config, reporter)
+    comparison = _compared(directory, model, session, preprocessor, examples, config, reporter)
+    page = parity_page(name, model.signature, comparison, examples)
+    if not comparison.parity.held and refused is not None:
+        write_atomic(refused / PAGE, page.encode())
     check_parity(name, comparison, examples.names)
-    golden = _write_golden(directory, model, examples, comparison, config)
+    golden = _write_golden(directory, model, examples, comparison, config, session, preprocessor)
     _write_reference(directory, model, examples, comparison.exported, config.reference_rows)
     draft = replace(draft, parity=comparison.parity, golden=golden)
     (directory / "card.md").write_text(card(draft), encoding="utf-8")
     if report is not None:
         _copy_report(report, directory / "report")
+    (directory / "report").mkdir(exist_ok=True)
+    (directory / "report" / PAGE).write_text(page, encoding="utf-8")
     write_bundle(
         directory, name=name, signature=model.signature, preprocessing=model.preprocessing, lineage=lineage,
         metrics=metrics, per_class=per_class, parity=comparison.parity, golden=golden,
@@ -131,17 +142,43 @@ def _write_model(directory: Path, model: SourceModel, exporter: Exporter) -> Pat
     return directory / TOKENIZER
 
 
+def _compared(
+    directory: Path, model: SourceModel, session: Session, preprocessor: Preprocessor, examples: Examples,
+    config: ExportConfig, reporter: Reporter | None,
+) -> Comparison:  # fmt: skip
+    """The graph of `directory`, loaded as `session`, against `model`."""
+    scorers = {"source": model.score, "exported": session.run}
+    ways = scorers | ({"alone": one_by_one(session.run)} if config.precision == "int8_dynamic" else {})
+    answers = score_rows(ways, preprocessor, examples.inputs, reporter)
+    times = latencies(scorers, preprocessor, examples.inputs)
+    sizes = (directory / GRAPH).stat().st_size, source_bytes(model)
+    measured = Measured(*sizes, times["exported"], times["source"])
+    source = answers.pop("source")
+    return judge(
+        model.signature, examples, source, list(answers.values()), precision=config.precision,
+        limits=config.limits(config.precision), measured=measured,
+    )  # fmt: skip
+
+
+def source_bytes(model: SourceModel) -> int:
+    """What `model` weighs in its framework's own format."""
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(Path(folder))
+        return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+
+
 def _write_golden(
-    directory: Path, model: SourceModel, examples: Examples, comparison: Comparison, config: ExportConfig
-) -> Golden:
+    directory: Path, model: SourceModel, examples: Examples, comparison: Comparison, config: ExportConfig,
+    session: Session, preprocessor: Preprocessor,
+) -> Golden:  # fmt: skip
     """Requests spread over the classes, with the source's answers.
 
     Rows where a rounding moved the answer by more than half the tolerance are counted by parity; here they would fail
-    on another machine's arithmetic.
+    on another machine's arithmetic. A graph of less than 32 bits is held to twice of what it was off at most on those
+    that were chosen, where that is less than its tolerance: what is altered later shall show.
     """
     tolerance = comparison.parity.tolerance
-    close = np.abs(comparison.exported.scores - comparison.source.scores).max(axis=1) <= tolerance / 2
-    usable: list[int] = np.flatnonzero(close).tolist()
+    usable: list[int] = np.flatnonzero(comparison.difference <= tolerance / 2).tolist()
     if not usable:
         raise GateError(
             f"no test row is answered within {tolerance / 2:g} of the source model", "export.tolerance sets how close"
@@ -150,7 +187,13 @@ def _write_golden(
         usable = [index for index in usable if len(examples.inputs[index]) <= _LARGE] or usable
     chosen = spread(usable, examples, comparison.source.scores, config.golden_rows)
     inputs = [examples.inputs[index] for index in chosen]
-    write_golden(directory, model.signature, inputs, comparison.source.scores[chosen])
+    scores = comparison.source.scores[chosen]
+    write_golden(directory, model.signature, inputs, scores)
+    if config.precision != "float32":
+        together = np.abs(session.run(preprocessor.prepare(inputs)).scores - scores).max()
+        off = max(float(together), float(comparison.difference[chosen].max()))
+        least = allowed_difference(model.signature, comparison.source.scores, config.tolerance)
+        tolerance = min(tolerance, max(least, 2 * off))
     return Golden(len(chosen), tolerance)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,21 @@ from tidemill.bundle.graph import audit_graph
 from tidemill.errors import BundleError, GateError
 
 if TYPE_CHECKING:
-    from tidemill.ports import Exporter, SourceModel
+    from tidemill.domain.bundle import Precision
+    from tidemill.ports import Exporter, Feed, SourceModel
 
 
 class OnnxExporter:
-    """Converts torch modules, scikit-learn pipelines, and XGBoost boosters."""
+    """Converts torch modules, scikit-learn pipelines, and XGBoost boosters; networks also to fewer bits.
+
+    `calibration` gives batches of training rows, whose ranges int8_static keeps; no other precision asks for them.
+    """
+
+    def __init__(
+        self, precision: Precision = "float32", calibration: Callable[[], Sequence[Feed]] | None = None
+    ) -> None:
+        self._precision = precision
+        self._calibration = calibration
 
     def export(self, model: SourceModel, path: Path) -> None:
         """Write `model` to `path`, and audit what was written as a reader will.
@@ -31,7 +42,24 @@ class OnnxExporter:
                 f"{type(model).__name__} cannot be exported: it has neither a module nor a pipeline",
                 "known are torch modules, scikit-learn pipelines and XGBoost",
             )
+        self._reduce(path)
         _check(model, path)
+
+    def _reduce(self, path: Path) -> None:
+        if self._precision == "float32":
+            return
+        import onnx
+
+        from tidemill.backends.exporters.precisions import halves, integers
+
+        graph = onnx.load(path)
+        if self._precision == "float16":
+            halves.to_halves(graph)
+            onnx.save(graph, path)
+        elif self._precision == "int8_dynamic":
+            integers.to_integers_dynamic(graph, path)
+        else:
+            integers.to_integers_static(graph, path, self._calibration() if self._calibration else ())
 
 
 def _check(model: SourceModel, path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Smaller forms of an ONNX graph: weights in 16 bits, and arithmetic in 8."""

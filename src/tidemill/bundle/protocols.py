@@ -1,0 +1,36 @@
+"""A reader for every protocol there ever was; a kept example of each lies in the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from tidemill.domain.bundle import Bundle, Parity
+from tidemill.domain.record import from_plain
+
+_PARITY_1 = frozenset({"rows", "changed", "largest_difference", "tolerance", "limit", "latency_ms"})
+_PARITY_2 = frozenset(field.name for field in fields(Parity))
+
+
+def _read_1(plain: Any) -> Bundle:
+    """Parity knew decisions only: no losses, no source to compare size and latency with, and float32 alone."""
+    _check_parity(plain, _PARITY_1)
+    return from_plain(Bundle, plain)
+
+
+def _read_2(plain: Any) -> Bundle:
+    _check_parity(plain, _PARITY_2)
+    return from_plain(Bundle, plain)
+
+
+def _check_parity(plain: Any, known: frozenset[str]) -> None:
+    """Raises ValueError unless the parity has exactly the fields that are `known` to a protocol."""
+    parity = plain.get("parity")
+    if not isinstance(parity, Mapping):
+        raise ValueError("Bundle.parity must be an object")
+    for name in sorted(known ^ parity.keys()):
+        raise ValueError(f"Bundle.parity {'lacks the' if name in known else 'has an unknown'} field {name!r}")
+
+
+READERS: Mapping[int, Callable[[Any], Bundle]] = {1: _read_1, 2: _read_2}
