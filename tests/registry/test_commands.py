@@ -59,7 +59,7 @@ def test_show_is_the_card(project: Layout) -> None:
     ):
         assert part in text
     document = tidemill(project, "models", "show", f"{NAME}/{GOOD}", "--json").json
-    assert document["digest"] == version.bundle and document["bundle"]["protocol"] == 1
+    assert document["digest"] == version.bundle and document["bundle"]["protocol"] == 2
     directory = str(project.bundle(version.bundle))
     assert tidemill(project, "models", "show", directory, "--json").json["bundle"] == document["bundle"]
 
