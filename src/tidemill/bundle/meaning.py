@@ -47,4 +47,4 @@ def _read(content: bytes) -> dict[str, Any]:
     sound = isinstance(parts, dict) and all(isinstance(parts.get(name), list) for name in _PARTS)
     if not sound or not isinstance(parts.get("tokenizer"), str):
         raise ValueError("its meaning is none")
-    return parts
+    return dict(parts)

@@ -5,20 +5,50 @@ ONNX's own library is not part of the base install, and a file is audited before
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
+RUN = 6
+"""No wire type of the format: what `fields` calls many repetitions of one field, taken together."""
+
+_MODES = b"|".join(
+    bytes([len(mode)]) + mode
+    for mode in (b"LEAF", b"BRANCH_LEQ", b"BRANCH_LT", b"BRANCH_GTE", b"BRANCH_GT", b"BRANCH_EQ", b"BRANCH_NEQ")
+)
+_RUNS = re.compile(
+    rb"(?:\x40[\x80-\xff]{0,8}[\x00-\x7f]){64,}+|(?:\x3d[\x00-\xff]{4}){64,}+|(?:\x4a(?:" + _MODES + rb")){64,}+"
+)
+"""The unpacked ints (field 8), floats (7) and strings (9) of an AttributeProto, as ensembles of trees have them."""
+
+
+class Tally:
+    """How many fields may still be read of one file."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
 
 
 class WireError(ValueError):
     """The bytes are no message."""
 
 
-def fields(message: memoryview) -> Iterator[tuple[int, int, int | memoryview]]:
-    """Number, wire type and value of each field: an int for numbers (for fixed ones their bits), else the bytes."""
+def fields(message: memoryview, tally: Tally, *, runs: bool = False) -> Iterator[tuple[int, int, int | memoryview]]:
+    """Number, wire type and value of each field: an int for numbers (for fixed ones their bits), else the bytes.
+
+    With `runs`, 64 or more of an attribute's numbers in a row come as one of type RUN, with all their bytes. Raises
+    WireError for what is no message, and for more fields than `tally` allows.
+    """
     at, end = 0, len(message)
     while at < end:
+        if runs and (run := _RUNS.match(message, at)):
+            yield message[at] >> 3, RUN, message[at : run.end()]
+            at = run.end()
+            continue
+        tally.left -= 1
+        if tally.left < 0:
+            raise WireError("it has more fields than can be read")
         tag, at = _varint(message, at)
         number, kind = tag >> 3, tag & 7
         value: int | memoryview
