@@ -101,23 +101,35 @@ class PackedDataset:
         for shard in self.split(split).shards:
             yield from pq.ParquetFile(self.root / shard.path).iter_batches(batch_size=rows, columns=wanted)
 
-    def examples(self, split: str) -> Examples:
-        """All rows of a split as raw requests with their labels."""
-        table = self.table(split)
+    def examples(self, split: str, chosen: NDArray[np.int64] | None = None) -> Examples:
+        """Rows of a split as raw requests with their labels: all, or those `chosen` by their numbers, which rise."""
+        table = self.table(split) if chosen is None else self._rows(split, chosen)
         target = table.column(self.version.column("target").name)
         regression = self.version.kind == "regression"
         return Examples(
-            self._names(split, table),
+            self._names(split, table, chosen),
             self._inputs(table),
             () if regression else tuple(target.to_pylist()),
             target.to_numpy().astype("float64", copy=False) if regression else None,
         )
 
-    def _names(self, split: str, table: pa.Table) -> tuple[str, ...]:
+    def _rows(self, split: str, chosen: NDArray[np.int64]) -> pa.Table:
+        """The memory it takes does not grow with the rows that are not chosen."""
+        import pyarrow as pa
+
+        parts, start = [], 0
+        for batch in self.batches(split, rows=1024):
+            inside = chosen[(chosen >= start) & (chosen < start + batch.num_rows)]
+            parts.append(batch.take(pa.array(inside - start)))
+            start += batch.num_rows
+        return pa.Table.from_batches(parts)
+
+    def _names(self, split: str, table: pa.Table, chosen: NDArray[np.int64] | None) -> tuple[str, ...]:
         paths = [column.name for column in self.version.columns if column.role == "path"]
         if paths:
             return tuple(table.column(paths[0]).to_pylist())
-        return tuple(f"{split}/{row}" for row in range(table.num_rows))
+        rows = range(table.num_rows) if chosen is None else chosen.tolist()
+        return tuple(f"{split}/{row}" for row in rows)
 
     def _inputs(self, table: pa.Table) -> Sequence[bytes] | Sequence[str] | Rows:
         if self.version.task == "tabular":

@@ -66,15 +66,19 @@ def export_and_register(
     data: PackedDataset,
     evaluation: Evaluation,
     reporter: Reporter | None = None,
+    *,
+    kept: Path,
 ) -> tuple[ModelVersion, Path]:
     """The bundle of a trained model as a new version, the challenger; with the bundle's directory.
 
-    Raises GateError when the export is not its source.
+    `kept` holds what its evaluation left. Raises GateError when the export is not its source.
     """
-    from tidemill.stages.evaluate import write_evaluation
+    from tidemill.stages.evaluation.keep import write_bundle_report
+    from tidemill.stages.evaluation.page import Subject
 
     with tempfile.TemporaryDirectory() as folder:
-        write_evaluation(evaluation, Path(folder))
+        subject = Subject(config.name, model.signature, lineage_of(run))
+        write_bundle_report(evaluation, kept, subject, Path(folder))
         opened = export_bundle(
             layout, config, run, model, data, metrics=evaluation.metrics, per_class=evaluation.per_class,
             report=Path(folder), reporter=reporter,
@@ -90,14 +94,15 @@ def export_bundle(
 
     Raises GateError when the export is not its source.
     """
-    from tidemill.backends.exporters.onnx import OnnxExporter
     from tidemill.backends.runtimes.onnx import OnnxRuntime
+    from tidemill.project.calibration import exporter_of
     from tidemill.stages.export import export
 
     return export(
         model, data.examples("test"), name=config.name, config=config.export, lineage=lineage_of(run), metrics=metrics,
-        per_class=per_class, exporter=OnnxExporter(), runtime=OnnxRuntime(), bundles=layout.bundles,
-        staging=layout.staging, threads=usable_cores(), report=report, reporter=reporter,
+        per_class=per_class, exporter=exporter_of(config.export, model, data), runtime=OnnxRuntime(),
+        bundles=layout.bundles, staging=layout.staging, threads=usable_cores(), report=report,
+        refused=layout.exports / run.id, reporter=reporter,
     )  # fmt: skip
 
 

@@ -1,17 +1,25 @@
-"""Drift reports on disk: `reports/ID/report.json` and `report.html`, vouched for by a line of the ledger."""
+"""Reports on disk: of drift, as `reports/ID/report.json` and `report.html`, vouched for by a line of the ledger; of
+evaluations, as `reports/evaluations/VERSION-on-DATA.html`.
+"""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tidemill.domain.digest import Digest, canonical_json
 from tidemill.domain.drift import DriftReport
 from tidemill.domain.record import from_plain, to_plain
 from tidemill.domain.registry import Event
 from tidemill.errors import StorageError
-from tidemill.files import staged_directory, sweep_staging
+from tidemill.files import staged_directory, sweep_staging, write_atomic
 from tidemill.ports import Ledger
 from tidemill.project.layout import Layout
+
+if TYPE_CHECKING:
+    from tidemill.stages.evaluation.page import Subject
+    from tidemill.stages.evaluation.records import EvaluationReport
 
 RECORD, PAGE = "report.json", "report.html"
 
@@ -65,3 +73,12 @@ def latest(layout: Layout, events: list[Event], version: int) -> tuple[DriftRepo
 def page(layout: Layout, report_id: str) -> str:
     """Where the HTML of a report is, as a path relative to the project when it is inside it."""
     return str((layout.reports / report_id / PAGE).relative_to(layout.root))
+
+
+def keep_evaluation(layout: Layout, report: EvaluationReport, subject: Subject) -> Path:
+    """Write the page of an evaluation, instead of an earlier one of the same version and data; where it is."""
+    from tidemill.stages.evaluation.page import render
+
+    path = layout.reports / "evaluations" / f"{subject.name.replace('/', '-')}-on-{report.dataset}.html"
+    write_atomic(path, render(subject, report).encode())
+    return path

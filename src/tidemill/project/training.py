@@ -8,18 +8,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidemill.errors import DataError, GateError, NotFoundError, nearest
+from tidemill.errors import GateError, NotFoundError, nearest
 from tidemill.process import limit_threads
 from tidemill.project.configuration import config
 from tidemill.project.data import open_for_task
 from tidemill.project.database import tracking_address
+from tidemill.project.evaluating import evaluate_model, evaluated
 from tidemill.project.families import family_of
 from tidemill.project.layout import Layout
 from tidemill.project.runs import open_tracker
 from tidemill.stages.runfolder import RunFolder, sweep
 
 if TYPE_CHECKING:
-    from tidemill.bundle.preprocess import Preprocessor
     from tidemill.config.schema import Config
     from tidemill.dataset.read import PackedDataset
     from tidemill.domain.registry import ModelVersion
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from tidemill.ports import Reporter, SourceModel, Tracker
     from tidemill.stages.evaluate import Evaluation
     from tidemill.stages.train import Opened
+
+
+__all__ = ["Job", "Silent", "Trained", "carry_out", "evaluate_model", "evaluated", "make_room", "present_spec", "train"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +140,7 @@ def carry_out(job: Job, report: Reporter) -> Trained:
         run = replace(run, id=tracker.settle(run.id))  # the bundle and its version name the run by MLflow's id
         report.progress(0, 1, "exporting")
         try:
-            registered, refusal = _registered(layout, settings, run, model, job.data, evaluation), ""
+            registered, refusal = _registered(job, run, model, evaluation, opened.folder.path / "evaluation"), ""
         except GateError as error:
             if settings.export.required:
                 raise
@@ -154,23 +157,6 @@ def _keep_refusal(opened: Opened, refusal: str) -> None:
         tracker.keep(number, file, "export")
 
 
-def evaluated(
-    run: Run, model: SourceModel, data: PackedDataset, *, source: Path, folder: Path
-) -> tuple[Evaluation, Run]:  # fmt: skip
-    """The model, saved at `source`, on the test split: tables and pictures in `folder`; the run with the figures."""
-    from tidemill.stages.details import write_details
-    from tidemill.stages.evaluate import evaluate, score_inputs, write_evaluation
-
-    examples = data.examples("test")
-    prepare = _preprocessor(model, source).prepare
-    scored = score_inputs(lambda part: model.score(prepare(part)), examples.inputs)
-    evaluation = evaluate(model.signature, scored, examples)
-    write_evaluation(evaluation, folder)
-    write_details(model.signature, scored, examples, folder)
-    tested = {f"test_{name}": value for name, value in evaluation.metrics.items()}
-    return evaluation, replace(run, metrics={**run.metrics, **tested})
-
-
 def _evaluated(opened: Opened, run: Run, model: SourceModel, data: PackedDataset) -> tuple[Evaluation, Run]:
     """The model on the test split, kept by every tracker of the run."""
     folder = opened.folder.path / "evaluation"
@@ -182,50 +168,22 @@ def _evaluated(opened: Opened, run: Run, model: SourceModel, data: PackedDataset
 
 
 def _registered(
-    layout: Layout, settings: Config, run: Run, model: SourceModel, data: PackedDataset, evaluation: Evaluation
-) -> tuple[ModelVersion, Path]:
-    """The run's version: that which it registered before it was killed, or a new one."""
+    job: Job, run: Run, model: SourceModel, evaluation: Evaluation, kept: Path
+) -> tuple[ModelVersion, Path]:  # fmt: skip
+    """The run's version: that which it registered before it was killed, or a new one; `kept` is its evaluation."""
     from tidemill.domain.registry import fold
     from tidemill.project import models
     from tidemill.project.registry import events
 
+    layout, settings = job.layout, job.settings
     known = [
         version for version in fold(events(layout, settings.name)).versions.values()
         if version.run == run.id and layout.bundle(version.bundle).is_dir()
     ]  # fmt: skip
     if not known:
-        return models.export_and_register(layout, settings, run, model, data, evaluation)
+        return models.export_and_register(layout, settings, run, model, job.data, evaluation, kept=kept)
     models.reconcile(layout, known[-1].name)
     return known[-1], layout.bundle(known[-1].bundle)
-
-
-def _preprocessor(model: SourceModel, source: Path) -> Preprocessor:
-    """What makes requests ready for `model`, which was saved at `source`."""
-    from tidemill.bundle.preprocess import Preprocessor
-
-    tokenizer = source / "tokenizer.json"
-    return Preprocessor(model.preprocessing, tokenizer if tokenizer.is_file() else None)
-
-
-def evaluate_model(layout: Layout, model: str, *, name: str | None = None, version: str | None = None) -> Evaluation:
-    """A registered model, as it would serve, on the test split of a data version.
-
-    By default the data set that it was trained on, in its latest version. Raises NotFoundError and DataError.
-    """
-    from tidemill.project import models
-    from tidemill.stages.evaluate import evaluate, score_inputs
-
-    limit_threads()
-    predictor = models.open_predictor(layout, models.resolve(layout, model))
-    trained_on = predictor.bundle.lineage.dataset.rpartition("-v")[0]
-    data = open_for_task(layout, name or trained_on, version or "latest", predictor.bundle.task)
-    if data.version.kind != predictor.bundle.signature.kind:
-        raise DataError(
-            f"{data.version.tag} is for {data.version.kind}, and {model} does {predictor.bundle.signature.kind}",
-            "name data of the same kind with --data",
-        )
-    examples = data.examples("test")
-    return evaluate(predictor.bundle.signature, score_inputs(predictor.score, examples.inputs), examples)
 
 
 def _beside(layout: Layout, settings: Config) -> list[Tracker]:

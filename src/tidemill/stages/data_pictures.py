@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterable, Mapping
 
 from tidemill.dataset.diff.records import RowSample
 from tidemill.dataset.diff.samples import pick
-from tidemill.dataset.pictures import bombs_are_errors
 from tidemill.dataset.read import PackedDataset
-from tidemill.domain.dataset import PICTURE_FORMATS
+from tidemill.stages.small_picture import small_picture
 
 SIDE = 96
 _ALL_BYTES = 1_500_000  # of all pictures on one page; the rest are shown by name
@@ -28,23 +25,8 @@ def small_pictures(old: PackedDataset, new: PackedDataset, samples: Iterable[Row
         data = old if side == "old" else new
         column = data.version.column("image").name
         for row, cells in pick(data, split, list(rows), [column]):
-            address = _address(cells[column]) if room > 0 else ""
+            address = small_picture(cells[column], SIDE) if room > 0 else ""
             room -= len(address)
             if address:
                 found.update(dict.fromkeys(rows[row], address))
     return found
-
-
-def _address(content: bytes) -> str:
-    from PIL import Image
-
-    try:
-        with bombs_are_errors(), Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as picture:
-            picture.draft("RGB", (2 * SIDE, 2 * SIDE))
-            plain = picture.convert("RGB")
-    except (OSError, SyntaxError, ValueError, EOFError, ArithmeticError, LookupError):  # it decoded when it was added
-        return ""
-    plain.thumbnail((SIDE, SIDE))
-    target = io.BytesIO()
-    plain.save(target, "JPEG", quality=82)
-    return "data:image/jpeg;base64," + base64.b64encode(target.getvalue()).decode()

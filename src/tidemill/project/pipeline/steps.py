@@ -135,13 +135,17 @@ def export(work: Work, into: Path) -> Facts:
     """The bundle, among the project's and here. Raises GateError when it does not answer as its source."""
     import tempfile
 
-    from tidemill.project.models import export_bundle
-    from tidemill.stages.evaluate import Evaluation, write_evaluation
+    from tidemill.project.models import export_bundle, lineage_of
+    from tidemill.stages.evaluate import Evaluation
+    from tidemill.stages.evaluation.keep import write_bundle_report
+    from tidemill.stages.evaluation.page import Subject
 
-    evaluation = from_plain(Evaluation, json.loads((work.given["evaluate"] / "evaluation.json").read_bytes()))
+    kept = work.given["evaluate"]
+    evaluation = from_plain(Evaluation, json.loads((kept / "evaluation.json").read_bytes()))
     model = family_of(work.settings.task, work.layout.root).load(work.given["train"] / SOURCE)
     with tempfile.TemporaryDirectory() as report:
-        write_evaluation(evaluation, Path(report))
+        subject = Subject(work.settings.name, model.signature, lineage_of(work.run))
+        write_bundle_report(evaluation, kept, subject, Path(report))
         opened = export_bundle(
             work.layout, work.settings, work.run, model, work.data, metrics=evaluation.metrics,
             per_class=evaluation.per_class, report=Path(report), reporter=work.report,

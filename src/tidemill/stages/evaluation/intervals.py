@@ -55,9 +55,8 @@ def bootstrap(terms: NDArray[np.float64], statistic: Statistic) -> Interval:
     """
     random = np.random.default_rng(0)
     sums = _grouped(terms, random)
-    counts = np.zeros((RESAMPLES, len(sums)))
-    for drawn in counts:
-        drawn += np.bincount(random.integers(0, len(sums), len(sums)), minlength=len(sums))
+    drawn = (random.integers(0, len(sums), len(sums)) for _ in range(RESAMPLES))
+    counts = np.stack([np.bincount(rows, minlength=len(sums)) for rows in drawn])
     return _percentiles(statistic(counts @ sums))
 
 
@@ -70,15 +69,15 @@ def bootstrap_confusion(
     """
     random = np.random.default_rng(0)
     classes, (truth, answer) = len(confusion), confusion.nonzero()
-    held = confusion[truth, answer]
+    held, right = confusion[truth, answer], truth == answer
     found: dict[str, list[float]] = {name: [] for name in figures}
     for _ in range(RESAMPLES):
-        drawn = random.multinomial(held.sum(), held / held.sum())
-        margins = Margins(
-            np.bincount(truth, drawn * (truth == answer), classes),
-            np.bincount(truth, drawn, classes),
-            np.bincount(answer, drawn, classes),
-        )
+        drawn = random.multinomial(held.sum(), held / held.sum()).astype(np.float64)
+        sums = [
+            np.bincount(place, each, classes)
+            for place, each in ((truth, drawn * right), (truth, drawn), (answer, drawn))
+        ]
+        margins = Margins(*(each.astype(np.float64) for each in sums))
         for name, figure in figures.items():
             found[name].append(figure(margins))
     return {name: _percentiles(np.array(values)) for name, values in found.items()}
