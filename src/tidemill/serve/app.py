@@ -16,15 +16,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tidemill.domain.prediction import new_prediction_id
 from tidemill.domain.record import now
+from tidemill.serve.address import Address, Predict
 from tidemill.serve.failure import ClientGone, render, to_failure
 from tidemill.serve.feedback import TakeFeedback
 from tidemill.serve.http import send_json
 from tidemill.serve.limits import Access, header
 from tidemill.serve.metrics import CONTENT_TYPE
+from tidemill.serve.model import ServedModel
 from tidemill.serve.openapi import openapi
 from tidemill.serve.service import Service
-from tidemill.serve.v1 import Predict
-from tidemill.serve.v2 import v2_routes
+from tidemill.serve.v1 import Plain
+from tidemill.serve.v2 import Infer, v2_routes
 
 _DOCS = Path(__file__).parent / "static" / "docs.html"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -48,6 +50,8 @@ class Guard:
         self.access_log = access_log
         self._prefix = new_prediction_id()  # of this server; requests are numbered from 1
         self._numbers = itertools.count(1)
+        self._known: ServedModel | None = None
+        self._addresses: dict[bytes, Address] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":  # neither lifespan nor websockets
@@ -85,6 +89,15 @@ class Guard:
             if self.access_log:
                 write_line(scope, request_id, status, began)
 
+    def address(self, url: bytes) -> Address | None:
+        """The protocol that the model in service answers at `url`, as clients write it."""
+        model = self.service.model
+        if model is not self._known:
+            self._known, base = model, f"/v2/models/{model.name}"
+            paths = (f"/v1/models/{model.name}:predict", f"{base}/infer", f"{base}/versions/{model.version}/infer")
+            self._addresses = dict(zip((path.encode() for path in paths), (Plain(), Infer(), Infer()), strict=True))
+        return self._addresses.get(url)
+
     def request_id(self, given: str) -> str:
         """The id that the client gave, if it can be one; or the next of this server's own."""
         return given if _REQUEST_ID.fullmatch(given) else f"{self._prefix}-{next(self._numbers)}"
@@ -104,7 +117,7 @@ def _routes(service: Service) -> list[BaseRoute]:
         return RedirectResponse("/docs")
 
     return [
-        Route("/v1/models/{name}:predict", Predict(service), methods=["POST"]),
+        Route("/v1/models/{name}:predict", Predict(service, Plain()), methods=["POST"]),
         *v2_routes(service),
         Route("/feedback", TakeFeedback(service), methods=["POST"]),
         Route("/metrics", metrics),

@@ -144,7 +144,7 @@ class Engine:
         return batch
 
     def _computed(self, batch: list[Job]) -> list[tuple[list[Job], Results | Exception]]:
-        """The results of a batch; if it fails, of each request on its own, so that only the one with the bad item fails.
+        """The results of a batch; if it fails, of each request alone, so that only the one with the bad item fails.
 
         Requests that nobody waits for are left out of the graph.
         """

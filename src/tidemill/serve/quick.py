@@ -14,16 +14,14 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from tidemill.serve.address import Address, Headers
 from tidemill.serve.app import Guard, write_line
-from tidemill.serve.failure import render as render_failure
-from tidemill.serve.failure import to_failure
-from tidemill.serve.inputs import read_inputs
+from tidemill.serve.failure import render, to_failure
+from tidemill.serve.http import JSON
 from tidemill.serve.job import Answer
 from tidemill.serve.limits import BODY_SECONDS, body_too_slow
-from tidemill.serve.v1 import render
 
 LARGEST = 1 << 20  # bytes of a body
-_KINDS = (b"", b"application/json")
 
 
 class QuickProtocol(HttpToolsProtocol):
@@ -36,21 +34,20 @@ class QuickProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Take the request on the short way, or leave it to the application."""
         idle = self.cycle is None or self.cycle.response_complete
-        if idle and self.url == self.guard.service.predict_path and self.parser.get_method() == b"POST":
+        address = self.guard.address(self.url)
+        if idle and address is not None and self.parser.get_method() == b"POST":
             headers = dict(self.headers)
             length = headers.get(b"content-length", b"")
-            kind = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
             if (
                 length.isdigit()
                 and int(length) <= LARGEST
-                and kind in _KINDS
                 and len(headers) == len(self.headers)
                 and not self.expect_100_continue
                 and not self.parser.should_upgrade()
                 and self.parser.get_http_version() == "1.1"
             ):
                 self.scope["method"], self.scope["path"] = "POST", self.url.decode()
-                self.cycle = _Quick(self, headers, self.parser.should_keep_alive())  # type: ignore[assignment]
+                self.cycle = _Quick(self, address, headers, self.parser.should_keep_alive())  # type: ignore[assignment]
                 return
         super().on_headers_complete()
 
@@ -90,8 +87,11 @@ class _Quick:
     message_event = _Event()
 
     __slots__ = (
+        "_address",
+        "_asked",
         "_began",
         "_guard",
+        "_headers",
         "_protocol",
         "_request",
         "_scope",
@@ -103,7 +103,9 @@ class _Quick:
         "response_complete",
     )
 
-    def __init__(self, protocol: QuickProtocol, headers: dict[bytes, bytes], keep_alive: bool) -> None:
+    def __init__(self, protocol: QuickProtocol, address: Address, headers: Headers, keep_alive: bool) -> None:
+        self._address, self._headers = address, headers
+        self._asked: Any = None
         self._protocol, self._guard = protocol, protocol.guard
         self._scope: Any = protocol.scope
         self.late: asyncio.TimerHandle | None = None
@@ -125,7 +127,7 @@ class _Quick:
             return
         try:
             self._guard.access.check(self._scope)
-            given = read_inputs(service.model.signature.task, "", bytes(self.body))
+            given, self._asked = self._address.read(service.model, self._headers, bytes(self.body))
             service.submit(given, self._began, self._reply, self._gone)
         except Exception as error:  # the outermost frame of a request
             self._reply(error)
@@ -141,13 +143,14 @@ class _Quick:
 
     def _reply(self, answer: Answer | Exception) -> None:
         if not isinstance(answer, Exception):
-            self._send(200, render(answer), b"")
+            body, kind, headers = self._address.write(answer, self._asked)
+            self._send(200, body, kind, b"".join(b"%b: %b\r\n" % each for each in headers))
             return
         failure = to_failure(answer, self._request)
         retry = b"retry-after: %d\r\n" % failure.retry_after if failure.retry_after else b""
-        self._send(failure.status, render_failure(failure, self._scope["path"]), retry)
+        self._send(failure.status, render(failure, self._scope["path"]), JSON, retry)
 
-    def _send(self, status: int, body: bytes, more: bytes) -> None:
+    def _send(self, status: int, body: bytes, kind: bytes, more: bytes) -> None:
         protocol, guard = self._protocol, self._guard
         keep = self.keep_alive and not guard.service.draining
         self.response_complete = True
@@ -159,10 +162,11 @@ class _Quick:
         if self._gone():
             return
         protocol.transport.write(
-            b"%bcontent-type: application/json\r\ncontent-length: %d\r\nx-request-id: %b\r\n"
+            b"%bcontent-type: %b\r\ncontent-length: %d\r\nx-request-id: %b\r\n"
             b"x-content-type-options: nosniff\r\ncache-control: no-store\r\n%b%b\r\n%b"
             % (
                 STATUS_LINE[status],
+                kind,
                 len(body),
                 self._request.encode(),
                 more,

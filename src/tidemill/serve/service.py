@@ -42,11 +42,6 @@ class Service:
     def model(self) -> ServedModel:
         return self.engine.model
 
-    @property
-    def predict_path(self) -> bytes:
-        """The address at which the model in service predicts, as clients write it."""
-        return self._predict_path
-
     def put(self, model: ServedModel) -> None:
         """Switch to `model`: the next request goes to it; what the old one holds, it still answers."""
         old = self.engine
@@ -106,7 +101,6 @@ class Service:
         await asyncio.to_thread(self.recorder.join)
 
     def _start(self, model: ServedModel) -> Engine:
-        self._predict_path = f"/v1/models/{model.name}:predict".encode()
         self.refuse(None)
         self.meters.announce(model)
         return Engine(model, self.recorder, self.meters)

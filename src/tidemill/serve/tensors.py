@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,7 @@ import orjson
 from tidemill.domain.bundle import Bundle, Signature, Tensor, TextPreprocessing
 from tidemill.errors import InputError, ItemError, nearest
 from tidemill.ports import Asked
+from tidemill.serve.binary import Binary, from_binary
 from tidemill.serve.inputs import MAX_ROWS, decode_base64, files, rows
 from tidemill.serve.job import Given
 
@@ -31,22 +33,21 @@ class _Part(NamedTuple):
     name: str
     datatype: str
     shape: list[int]
-    data: list[Any]
+    data: Any  # flat: a list, or from binary an array, or a list of bytes
 
 
-def read_tensors(bundle: Bundle, document: Any) -> Given:
-    """The inputs in the body of an infer request. Raises InputError."""
+def read_tensors(bundle: Bundle, document: dict[str, Any], binary: Binary) -> Given:
+    """The inputs in the document of an infer request, and in what stands behind it. Raises InputError."""
     signature = bundle.signature
-    if not isinstance(document, dict) or not isinstance(document.get("inputs"), list) or not document["inputs"]:
+    if not isinstance(document.get("inputs"), list) or not document["inputs"]:
         raise InputError('the body has no list "inputs"', "see /docs for an example of this protocol")
-    parts = {part.name: part for part in map(_part, document["inputs"])}
+    parts = {part.name: part for part in [_part(each, binary) for each in document["inputs"]]}
+    binary.finish()
     numbers = {part.shape[0] for part in parts.values()}
     if len(numbers) != 1:
         raise InputError("the tensors differ in their first dimension", "it is the number of inputs in all of them")
-    if not 0 < numbers.copy().pop() <= MAX_ROWS[signature.task]:
-        raise InputError(
-            f"{numbers.pop():,} inputs in one request", f"send 1 to {MAX_ROWS[signature.task]:,} at a time"
-        )
+    if not 0 < (number := numbers.pop()) <= MAX_ROWS[signature.task]:
+        raise InputError(f"{number:,} inputs in one request", f"send 1 to {MAX_ROWS[signature.task]:,} at a time")
     raw = parts.get(RAW_INPUT.get(signature.task, ""))
     if raw is not None and raw.datatype == "BYTES" and len(parts) == 1:
         return _raw_inputs(signature, raw)
@@ -58,15 +59,19 @@ def read_tensors(bundle: Bundle, document: Any) -> Given:
     return _given(_feed(signature, parts))
 
 
-def _part(plain: Any) -> _Part:
+def _part(plain: Any, binary: Binary) -> _Part:
     if not isinstance(plain, dict):
         raise InputError('an item of "inputs" is not a tensor', "each needs name, datatype, shape and data")
     name, datatype, shape, data = (plain.get(key) for key in ("name", "datatype", "shape", "data"))
-    if not isinstance(name, str) or not isinstance(datatype, str) or not isinstance(data, list):
+    parameters = plain.get("parameters")
+    size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
+    if not isinstance(name, str) or not isinstance(datatype, str) or (size is None and not isinstance(data, list)):
         raise InputError("a tensor lacks name, datatype or data", "each needs name, datatype, shape and data")
     if not isinstance(shape, list) or not shape or any(type(each) is not int or each < 0 for each in shape):
         raise InputError(f"the shape of tensor {name[:60]!r} is wrong", "it is a list of whole numbers")
-    flat = _flatten(data)
+    if size is not None and data is not None:
+        raise InputError(f"tensor {name[:60]!r} has data and binary_data_size", "give one of the two")
+    flat = _flatten(data or []) if size is None else from_binary(name, datatype, binary.take(name, size))
     if len(flat) != math.prod(shape):
         raise InputError(
             f"tensor {name[:60]!r} has {len(flat):,} values, its shape {shape[:6]} asks for {math.prod(shape):,}",
@@ -77,9 +82,9 @@ def _part(plain: Any) -> _Part:
 
 def _flatten(data: list[Any]) -> list[Any]:
     while data and isinstance(data[0], list):
-        if not all(isinstance(each, list) for each in data):
+        if not {list}.issuperset(map(type, data)):
             raise InputError("the data of a tensor mixes lists and values", "nest it evenly, or give it flat")
-        data = [value for each in data for value in each]
+        data = list(chain.from_iterable(data))
     return data
 
 
@@ -102,12 +107,26 @@ def _check_lengths(parts: Mapping[str, _Part], most: int) -> None:
 
 
 def _raw_inputs(signature: Signature, part: _Part) -> Given:
-    for index, value in enumerate(part.data):
-        if not isinstance(value, str):
-            raise ItemError(index, f"value {index} of {part.name!r} is not text", "BYTES are strings in JSON")
     if signature.task == "text":
-        return rows("text", part.data)
-    return files([decode_base64(i, value) for i, value in enumerate(part.data)])
+        return rows("text", [_text(part.name, index, value) for index, value in enumerate(part.data)])
+    return files(
+        [
+            value if isinstance(value, bytes) else decode_base64(index, _text(part.name, index, value))
+            for index, value in enumerate(part.data)
+        ]
+    )
+
+
+def _text(name: str, index: int, value: Any) -> str:
+    """A value of a BYTES tensor: text in JSON, UTF-8 in binary."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, bytes):
+        raise ItemError(index, f"value {index} of {name!r} is not text", "BYTES are strings in JSON")
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        raise ItemError(index, f"value {index} of {name!r} is not UTF-8", "send text as UTF-8") from None
 
 
 def _given(feed: dict[str, NDArray[Any]]) -> Given:
@@ -130,7 +149,16 @@ def _rows(signature: Signature, parts: Mapping[str, _Part]) -> list[Raw]:
         if len(part.data) != part.shape[0]:
             raise InputError(f"the shape of tensor {part.name!r} is {part.shape[:6]}", "a column is [N, 1] or [N]")
     names = list(parts)
-    return [dict(zip(names, values, strict=True)) for values in zip(*(parts[n].data for n in names), strict=True)]
+    columns = [_plain(name, parts[name].data) for name in names]
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _plain(name: str, data: Any) -> list[Any]:
+    """A column as JSON would have given it."""
+    if isinstance(data, np.ndarray):
+        numbers: list[Any] = data.tolist()
+        return numbers
+    return [_text(name, at, value) if isinstance(value, bytes) else value for at, value in enumerate(data)]
 
 
 def _feed(signature: Signature, parts: Mapping[str, _Part]) -> dict[str, NDArray[Any]]:
@@ -156,13 +184,18 @@ def _check_type(tensor: Tensor, part: _Part) -> None:
 
 
 def _array(tensor: Tensor, part: _Part) -> NDArray[Any]:
+    if isinstance(part.data, np.ndarray):
+        return part.data.astype(tensor.dtype, copy=False).reshape(part.shape)
     try:
-        values = np.asarray(part.data)
-        if values.dtype.kind not in "iu" or values.dtype == np.bool_:
+        if not {int}.issuperset(map(type, part.data)):
             raise ValueError("whole numbers are needed")
-        limits = np.iinfo(tensor.dtype)
-        if values.min() < limits.min or values.max() > limits.max:
-            raise ValueError(f"{DATATYPES[tensor.dtype]} holds {limits.min} to {limits.max}")
+        if tensor.dtype == "uint8":
+            values = np.frombuffer(bytes(part.data), np.uint8)  # which checks the range, and is quick
+        else:
+            values = np.array(part.data, tensor.dtype)
     except (ValueError, OverflowError) as error:
-        raise InputError(f"the data of tensor {part.name!r} is wrong", str(error)[:100]) from None
-    return values.astype(tensor.dtype).reshape(part.shape)
+        limits = np.iinfo(tensor.dtype)
+        known = "whole numbers" in str(error)
+        holds = f"{DATATYPES[tensor.dtype]} holds {limits.min} to {limits.max}"
+        raise InputError(f"the data of tensor {part.name!r} is wrong", str(error) if known else holds) from None
+    return values.reshape(part.shape)

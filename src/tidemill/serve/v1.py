@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import time
-
 import orjson
-from starlette.types import Receive, Scope, Send
 
-from tidemill.serve.http import send_json
+from tidemill.serve.address import Body, Headers
 from tidemill.serve.inputs import read_inputs
-from tidemill.serve.job import Answer
-from tidemill.serve.limits import header
+from tidemill.serve.job import Answer, Given
 from tidemill.serve.model import ServedModel
-from tidemill.serve.service import Service
 
 
-class Predict:
-    """The address as an ASGI application."""
+class Plain:
+    """JSON or files in, JSON out."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def read(self, model: ServedModel, headers: Headers, body: bytes) -> tuple[Given, None]:
+        """As `read_inputs`."""
+        return read_inputs(model.signature.task, headers.get(b"content-type", b"").decode("latin-1"), body), None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        received = time.perf_counter()
-        service = self._service
-        service.check_name(scope["path_params"]["name"])
-        body = await service.bodies.read(scope, receive)
-        given = read_inputs(service.model.signature.task, header(scope, b"content-type"), body)
-        await send_json(send, 200, render(await service.ask(given, received)))
+    def write(self, answer: Answer, asked: None) -> Body:
+        """As `render`."""
+        return Body(render(answer))
 
 
 def render(answer: Answer) -> bytes:

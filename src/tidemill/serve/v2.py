@@ -1,22 +1,24 @@
-"""The Open Inference Protocol, version 2, over JSON (https://github.com/kserve/open-inference-protocol)."""
+"""The Open Inference Protocol, version 2, over HTTP (https://github.com/kserve/open-inference-protocol).
+
+With the extension for binary tensors (docs/protocol/extension_binary_data.md of triton-inference-server/server).
+"""
 
 from __future__ import annotations
 
-import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import Receive, Scope, Send
 
 from tidemill import __version__
 from tidemill.domain.bundle import Tensor
 from tidemill.errors import InputError, nearest
-from tidemill.serve.http import send_json
-from tidemill.serve.inputs import parse_json
-from tidemill.serve.job import Answer
+from tidemill.serve.address import Body, Headers, Predict
+from tidemill.serve.binary import LENGTH, split_body, to_binary
+from tidemill.serve.job import Answer, Given
+from tidemill.serve.model import ServedModel
 from tidemill.serve.service import Service
 from tidemill.serve.tensors import DATATYPES, RAW_INPUT, read_tensors
 
@@ -27,7 +29,7 @@ def v2_routes(service: Service) -> list[BaseRoute]:
     """All addresses of the protocol."""
 
     async def server(request: Request) -> Response:
-        return _json({"name": "tidemill", "version": __version__, "extensions": []})
+        return _json({"name": "tidemill", "version": __version__, "extensions": ["binary_tensor_data"]})
 
     async def live(request: Request) -> Response:
         return _json({"live": True})
@@ -45,7 +47,7 @@ def v2_routes(service: Service) -> list[BaseRoute]:
         service.check_name(request.path_params["name"], request.path_params.get("version"))
         return _json(describe(service))
 
-    infer = Infer(service)
+    infer = Predict(service, Infer())
     routes: list[BaseRoute] = [
         Route("/v2", server),
         Route("/v2/health/live", live),
@@ -61,23 +63,21 @@ def v2_routes(service: Service) -> list[BaseRoute]:
 
 
 class Infer:
-    """`POST …/infer` as an ASGI application."""
+    """Tensors in and out: JSON, or JSON with the values behind it as they lie in memory (the binary extension)."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def read(self, model: ServedModel, headers: Headers, body: bytes) -> tuple[Given, Asked]:
+        """The inputs of an infer request. Raises InputError."""
+        document, binary = split_body(headers, body)
+        return read_tensors(model.bundle, document, binary), _asked(document)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        received = time.perf_counter()
-        service = self._service
-        asked = scope["path_params"]
-        service.check_name(asked["name"], asked.get("version"))
-        document = parse_json(await service.bodies.read(scope, receive))
-        service.check_name(asked["name"], asked.get("version"))  # a long body may have outlived a version
-        given = read_tensors(service.model.bundle, document)
-        wanted = _wanted(document)
-        answer = await service.ask(given, received)
-        content = render(answer, wanted, document.get("id"))
-        await send_json(send, 200, orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY))
+    def write(self, answer: Answer, asked: Asked) -> Body:
+        """Outputs that were asked for in binary stand behind the JSON."""
+        document, binary = render(answer, asked)
+        content = orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+        if not binary:
+            return Body(content)
+        length = ((LENGTH, str(len(content)).encode()),)
+        return Body(b"".join((content, *binary)), b"application/octet-stream", length)
 
 
 def describe(service: Service) -> dict[str, Any]:
@@ -97,33 +97,54 @@ def describe(service: Service) -> dict[str, Any]:
     }
 
 
-def render(answer: Answer, wanted: tuple[str, ...], request_id: Any) -> dict[str, Any]:
-    """The answer's document; prediction ids are in its parameters, in the order of the rows."""
-    arrays = {"scores": ("FP32", answer.scores), "embedding": ("FP32", answer.embedding)}
+class Asked(NamedTuple):
+    """Which outputs a request wants, which of them in binary, and the id that it gave itself."""
+
+    outputs: tuple[str, ...]
+    binary: frozenset[str]
+    id: str | None
+
+
+def render(answer: Answer, asked: Asked) -> tuple[dict[str, Any], list[bytes]]:
+    """The answer's document, and what follows it; prediction ids are in its parameters, in the order of the rows."""
+    arrays = {"scores": answer.scores, "embedding": answer.embedding}
     outputs: list[dict[str, Any]] = []
-    for name in wanted:
+    binary: list[bytes] = []
+    for name in asked.outputs:
         if name == "output":
-            outputs.append({"name": name, "datatype": "BYTES", "shape": [len(answer.outputs)], "data": answer.outputs})
+            output: dict[str, Any] = {"name": name, "datatype": "BYTES", "shape": [len(answer.outputs)]}
+            values: Any = answer.outputs
         else:
-            datatype, array = arrays[name]
-            outputs.append({"name": name, "datatype": datatype, "shape": list(array.shape), "data": array.ravel()})
+            output = {"name": name, "datatype": "FP32", "shape": list(arrays[name].shape)}
+            values = arrays[name].ravel()
+        if name in asked.binary:
+            binary.append(to_binary(values))
+            output["parameters"] = {"binary_data_size": len(binary[-1])}
+        else:
+            output["data"] = values
+        outputs.append(output)
     document: dict[str, Any] = {"model_name": answer.model.name, "model_version": str(answer.model.version)}
-    if isinstance(request_id, str):
-        document["id"] = request_id
-    return {**document, "parameters": {"prediction_ids": answer.ids}, "outputs": outputs}
+    if asked.id is not None:
+        document["id"] = asked.id
+    return {**document, "parameters": {"prediction_ids": answer.ids}, "outputs": outputs}, binary
 
 
-def _wanted(document: dict[str, Any]) -> tuple[str, ...]:
-    asked = document.get("outputs")
-    if not asked:
-        return _OUTPUTS
-    names = (
-        [each.get("name") if isinstance(each, dict) else None for each in asked] if isinstance(asked, list) else [None]
-    )
-    for name in names:
+def _asked(document: dict[str, Any]) -> Asked:
+    request_id = document.get("id")
+    parameters = document.get("parameters")
+    everything = isinstance(parameters, dict) and parameters.get("binary_data_output") is True
+    listed = document.get("outputs") or [{"name": name} for name in _OUTPUTS]
+    names, binary = [], set()
+    for each in listed if isinstance(listed, list) else [None]:
+        own = each if isinstance(each, dict) else {}
+        name = own.get("name")
         if name not in _OUTPUTS:
             raise InputError(f"unknown output {str(name)[:60]!r}", nearest(str(name)[:60], _OUTPUTS, kind="outputs"))
-    return tuple(dict.fromkeys(str(name) for name in names))
+        names.append(str(name))
+        wishes = own.get("parameters")
+        if (wishes.get("binary_data", everything) if isinstance(wishes, dict) else everything) is True:
+            binary.add(str(name))
+    return Asked(tuple(dict.fromkeys(names)), frozenset(binary), request_id if isinstance(request_id, str) else None)
 
 
 def _metadata(tensor: Tensor) -> dict[str, Any]:
