@@ -134,12 +134,15 @@ class RunningServer:
         self.stop()
 
 
-def start_server(layout: Layout, model_text: str, *, port: int = 0) -> RunningServer:
+def start_server(layout: Layout, model_text: str, *, port: int = 0, workers: int = 1) -> RunningServer:
     """Start `tidemill serve MODEL` as a process of its own and wait until it is ready; port 0 takes a free one.
 
     Raises TidemillError with the server's own words when it does not get there.
     """
-    command = [sys.executable, "-m", "tidemill", "serve", model_text, "--port", str(port), "--until-stdin-closes"]
+    command = [
+        sys.executable, "-m", "tidemill", "serve", model_text, "--port", str(port), "--workers", str(workers),
+        "--until-stdin-closes",
+    ]  # fmt: skip
     began = now()
     process = subprocess.Popen(
         command,

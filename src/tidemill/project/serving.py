@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,9 +59,13 @@ def serve(
     token: str | None = None,
     log: Path | None = None,
     access_log: bool = False,
+    workers: int = 1,
+    worker: str | None = None,
     until_stdin_closes: bool = False,
 ) -> None:
     """Serve a model until SIGTERM or SIGINT; returns when everything taken is answered and the log is sealed.
+
+    With several `workers` this process only looks after them; `worker` is what it hands to each.
 
     `model_text` is `name@alias` (watched: a promotion changes the version without a pause), `name/version`, or the
     directory of a bundle, which needs no project. `log` is the prediction log's folder; without it the project's own,
@@ -80,8 +85,48 @@ def serve(
     source = find_source(layout, model_text)
     of_project = layout is not None and source.name is not None  # a bundle given by its directory is not the project's
     folder = log or (layout.log if layout and of_project else Path.cwd() / "tidemill-log")
+    if worker is not None:
+        handed, ready, shared = worker.split(":", 2)
+        with socket.socket(fileno=int(handed)) as listener:
+            _run(
+                listener, source, access, folder, None, lambda url, model: _say(int(ready)), access_log, True,
+                shared=Path(shared),
+            )  # fmt: skip
+        return
     with listen(host, port) as listener:
-        _run(listener, source, access, folder, layout, host, access_log, until_stdin_closes)
+        shown = f"[{host}]" if ":" in host else host
+        url = f"http://{shown}:{listener.getsockname()[1]}"
+        if workers > 1:
+            _supervise(listener, source, layout, url, workers, until_stdin_closes)
+        else:
+            _run(listener, source, access, folder, layout, _shown, access_log, until_stdin_closes, url=url)
+
+
+def _supervise(
+    listener: socket.socket, source: Source, layout: Layout | None, url: str, workers: int, until_stdin_closes: bool
+) -> None:
+    from tidemill.serve.supervise import supervise
+
+    command = [sys.executable, "-m", "tidemill", *sys.argv[1:]]
+    from tidemill.bundle.read import read_record
+
+    named = f"{source.name or read_record(source.directory)[0].name}/{source.version}"
+    with announced(layout, url, named) as announce:
+
+        def on_ready() -> None:
+            announce()
+            _shown(url, f"{named} by {workers} workers")
+
+        supervise(listener, command, workers, on_ready, until_stdin_closes=until_stdin_closes)
+
+
+def _shown(url: str, model: str) -> None:
+    print(f"ready: {model} at {url}  docs: {url}/docs", flush=True)
+
+
+def _say(ready: int) -> None:
+    os.write(ready, b"1")
+    os.close(ready)
 
 
 def _run(
@@ -90,9 +135,12 @@ def _run(
     access: Access,
     folder: Path,
     layout: Layout | None,
-    host: str,
+    on_ready: Callable[[str, str], None],
     access_log: bool,
     until_stdin_closes: bool,
+    *,
+    url: str = "",
+    shared: Path | None = None,
 ) -> None:
     from tidemill.backends.sinks.parquet import ParquetSink
     from tidemill.journal.read import Journal
@@ -100,15 +148,13 @@ def _run(
 
     model = _load(source)
     watched = _watched(source)
-    shown = f"[{host}]" if ":" in host else host
-    url = f"http://{shown}:{listener.getsockname()[1]}"
     sink = ParquetSink(folder)
     try:
         with announced(layout, url, model.full_name) as announce:
 
-            def on_ready() -> None:
+            def ready() -> None:
                 announce()
-                print(f"ready: {model.full_name} at {url}  docs: {url}/docs", flush=True)
+                on_ready(url, model.full_name)
 
             run_server(
                 listener,
@@ -117,9 +163,10 @@ def _run(
                 journal=Journal(folder),
                 access=access,
                 watched=watched,
-                on_ready=on_ready,
+                on_ready=ready,
                 access_log=access_log,
                 until_stdin_closes=until_stdin_closes,
+                shared=shared,
             )
     finally:
         sink.close()

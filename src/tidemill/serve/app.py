@@ -105,7 +105,7 @@ class Guard:
 
 def _routes(service: Service) -> list[BaseRoute]:
     async def metrics(request: Request) -> Response:
-        return Response(service.meters.text(), media_type=CONTENT_TYPE)
+        return Response(service.metrics(), media_type=CONTENT_TYPE)
 
     async def description(request: Request) -> Response:
         return Response(openapi(service.model), media_type="application/json")

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -23,6 +23,8 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _ROWS = (1, 2, 4, 8, 16, 32, 128, 1024)
 _OF_MODEL = ("model", "version")
+_COUNTS = ("requests", "failures", "rows", "runs", "pending", "waited", "computed")
+_OF_SERVER = ("in_flight", "log_failures", "feedback", "refused")
 
 
 class Distribution:
@@ -38,6 +40,15 @@ class Distribution:
         self._counts[bisect_left(self._bounds, value)] += 1
         self.total += value
 
+    def plain(self) -> list[float]:
+        """The counts, and the sum."""
+        return [*self._counts, self.total]
+
+    def add(self, plain: Sequence[float]) -> None:
+        """What another counted."""
+        self._counts = [mine + int(other) for mine, other in zip(self._counts, plain, strict=False)]
+        self.total += plain[-1]
+
     def add_to(self, family: HistogramMetricFamily, labels: Sequence[str]) -> None:
         """This histogram as a series of `family`."""
         buckets, below = [], 0
@@ -51,11 +62,25 @@ class ModelMeters:
     """Of one model version. `waited`, `computed`: seconds of all rows in the queue, and in the graph with what is
     around it."""
 
-    def __init__(self, model: ServedModel) -> None:
-        self.labels = (model.name, str(model.version))
+    def __init__(self, labels: tuple[str, str]) -> None:
+        self.labels = labels
         self.seconds, self.batch = Distribution(_SECONDS), Distribution(_ROWS)
         self.requests = self.failures = self.rows = self.runs = self.pending = 0
         self.waited = self.computed = 0.0
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "labels": self.labels, "seconds": self.seconds.plain(), "batch": self.batch.plain(),
+            **{name: getattr(self, name) for name in _COUNTS},
+        }  # fmt: skip
+
+    def add(self, plain: Mapping[str, Any]) -> None:
+        """What another counted of the same version."""
+        self.seconds.add(plain["seconds"])
+        self.batch.add(plain["batch"])
+        for name in _COUNTS:
+            setattr(self, name, getattr(self, name) + plain[name])
 
 
 @dataclass(eq=False)
@@ -65,7 +90,7 @@ class Meters(Collector):
     in_flight: int = 0
     log_failures: int = 0
     feedback: int = 0
-    refused: bool = False
+    refused: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
     _models: dict[tuple[str, str], ModelMeters] = field(default_factory=dict)
     _serving: list[ServedModel] = field(default_factory=list)
@@ -76,7 +101,8 @@ class Meters(Collector):
 
     def model(self, model: ServedModel) -> ModelMeters:
         """The series of `model`; one that was in service before goes on counting."""
-        return self._models.setdefault((model.name, str(model.version)), ModelMeters(model))
+        labels = (model.name, str(model.version))
+        return self._models.setdefault(labels, ModelMeters(labels))
 
     def announce(self, *models: ServedModel) -> None:
         """Say that these are in service now, and no others."""
@@ -85,6 +111,26 @@ class Meters(Collector):
     def text(self) -> bytes:
         """All series in Prometheus' text format."""
         return generate_latest(self._registry)
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON has it: what other workers of the server add to their own."""
+        return {
+            "server": {name: getattr(self, name) for name in _OF_SERVER},
+            "statuses": {str(status): count for status, count in self.statuses.items()},
+            "models": [each.plain() for each in self._models.values()],
+        }
+
+    def together(self, others: Iterable[Mapping[str, Any]]) -> Meters:
+        """These numbers and those that `plain` gave elsewhere, summed."""
+        whole = Meters(_serving=self._serving)
+        for plain in (self.plain(), *others):
+            for name in _OF_SERVER:
+                setattr(whole, name, getattr(whole, name) + plain["server"][name])
+            whole.statuses.update({int(status): count for status, count in plain["statuses"].items()})
+            for each in plain["models"]:
+                labels = (each["labels"][0], each["labels"][1])
+                whole._models.setdefault(labels, ModelMeters(labels)).add(each)
+        return whole
 
     def collect(self) -> Iterator[Metric]:
         """The families, as they are now."""

@@ -24,6 +24,7 @@ from tidemill.serve.limits import Access
 from tidemill.serve.model import ServedModel
 from tidemill.serve.quick import QuickProtocol
 from tidemill.serve.service import Service
+from tidemill.serve.shared import Shared
 from tidemill.serve.swap import Load, Watcher
 
 if TYPE_CHECKING:
@@ -74,11 +75,15 @@ def run_server(
     on_ready: Callable[[], None],
     access_log: bool = False,
     until_stdin_closes: bool = False,
+    shared: Path | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT. On return every request that was taken is answered and logged."""
+    """Serve until SIGTERM or SIGINT. On return every request that was taken is answered and logged.
+
+    `shared` is the folder where the workers of one server put their numbers.
+    """
 
     async def main() -> None:
-        service = Service(model, sink, journal)
+        service = Service(model, sink, journal, Shared(shared) if shared else None)
         server = _Server(_config(build_app(service, access, access_log=access_log)), service, on_ready)
         watcher = Watcher(watched.manifest, service, watched.load) if watched else None
         if until_stdin_closes:

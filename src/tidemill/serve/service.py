@@ -15,6 +15,7 @@ from tidemill.serve.limits import Bodies
 from tidemill.serve.metrics import Meters
 from tidemill.serve.model import ServedModel
 from tidemill.serve.recording import Recorder
+from tidemill.serve.shared import Shared
 
 if TYPE_CHECKING:
     from tidemill.ports import PredictionSink
@@ -27,7 +28,9 @@ _LOG_TROUBLE = 5.0  # seconds for which a failed write to the log makes the serv
 class Service:
     """One model name in service. Its methods belong to the event loop's thread."""
 
-    def __init__(self, model: ServedModel, sink: PredictionSink, journal: Journal) -> None:
+    def __init__(
+        self, model: ServedModel, sink: PredictionSink, journal: Journal, shared: Shared | None = None
+    ) -> None:
         self.sink = sink
         self.journal = journal
         self.bodies = Bodies()
@@ -35,8 +38,11 @@ class Service:
         self.refusal: str | None
         self.draining = False  # asked to stop: connections are closed after their next answer
         self.recorder = Recorder(sink)
-        self._ending: set[asyncio.Task[None]] = set()
+        self._draining: set[asyncio.Task[None]] = set()
         self.engine = self._start(model)
+        self._shared = shared
+        if shared is not None:
+            self._sharing = asyncio.get_running_loop().create_task(shared.keep(self.meters))
 
     @property
     def model(self) -> ServedModel:
@@ -47,8 +53,8 @@ class Service:
         old = self.engine
         self.engine = self._start(model)
         ending = asyncio.get_running_loop().create_task(old.drain())
-        self._ending.add(ending)
-        ending.add_done_callback(self._ending.discard)
+        self._draining.add(ending)
+        ending.add_done_callback(self._draining.discard)
 
     def submit(self, given: Given, received: float, reply: Reply, gone: Callable[[], bool]) -> None:
         """Have the model in service answer. `reply` is called once, on this thread; `gone` says whether nobody waits.
@@ -72,10 +78,14 @@ class Service:
         self.submit(given, received, reply, future.cancelled)
         return await future
 
+    def metrics(self) -> bytes:
+        """What Prometheus reads: the numbers of all workers of the server."""
+        return self._shared.text(self.meters) if self._shared else self.meters.text()
+
     def refuse(self, reason: str | None) -> None:
         """Remember why the published version is not in service while the old one goes on; None when it is."""
         self.refusal = reason
-        self.meters.refused = reason is not None
+        self.meters.refused = int(reason is not None)
 
     def check_name(self, name: str, version: str | None = None) -> None:
         """Raises NotFoundError for any model but the one in service."""
@@ -96,7 +106,10 @@ class Service:
 
     async def drain(self) -> None:
         """Wait until everything that was queued is answered."""
-        await asyncio.gather(self.engine.drain(), *self._ending)
+        await asyncio.gather(self.engine.drain(), *self._draining)
+        if self._shared is not None:
+            self._sharing.cancel()
+            self._shared.write(self.meters)
         self.recorder.close()
         await asyncio.to_thread(self.recorder.join)
 

@@ -16,6 +16,8 @@ import click
 @click.option("--token-file", type=click.Path(path_type=Path), help="File with the token that clients must send.")
 @click.option("--log", type=click.Path(path_type=Path), help="Folder of the prediction log.")
 @click.option("--access-log", is_flag=True, help="A line of JSON for each request, on standard error.")
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that answer.")
+@click.option("--worker", hidden=True)
 @click.option("--until-stdin-closes", is_flag=True, hidden=True)
 def command(
     model: str,
@@ -24,6 +26,8 @@ def command(
     token_file: Path | None,
     log: Path | None,
     access_log: bool,
+    workers: int,
+    worker: str | None,
     until_stdin_closes: bool,
 ) -> None:
     """Serve MODEL over HTTP; every answer is logged.
@@ -50,5 +54,7 @@ def command(
         token=read_token(token_file),
         log=log,
         access_log=access_log,
+        workers=workers,
+        worker=worker,
         until_stdin_closes=until_stdin_closes,
     )
