@@ -18,6 +18,7 @@ from tidemill.bundle.read import open_bundle
 from tidemill.domain.bundle import ImagePreprocessing, TabularPreprocessing
 from tidemill.errors import InputError
 from tidemill.process import usable_cores
+from tidemill.project.bundles import open_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,6 +89,14 @@ def _values(given: Any) -> list[Any]:
     if isinstance(given, str | bytes | Path):
         return [given]
     return given.tolist() if hasattr(given, "tolist") else list(given)
+
+
+def load_model(model: str) -> PyfuncModel:
+    """The same without MLflow: `model` is name@alias or name/version of the project here, or a bundle's directory.
+
+    Raises InputError, NotFoundError, BundleError, StateError.
+    """
+    return PyfuncModel(open_model(None, model))
 
 
 def _load_pyfunc(path: str) -> PyfuncModel:
