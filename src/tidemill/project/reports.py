@@ -18,10 +18,12 @@ from tidemill.ports import Ledger
 from tidemill.project.layout import Layout
 
 if TYPE_CHECKING:
+    from tidemill.domain.bundle import Bundle
     from tidemill.stages.evaluation.page import Subject
     from tidemill.stages.evaluation.records import EvaluationReport
 
 RECORD, PAGE = "report.json", "report.html"
+_LARGEST = 64 << 20  # bytes; a thousand classes make 10 MB
 
 
 def keep(layout: Layout, ledger: Ledger, report: DriftReport, page: str) -> Digest:
@@ -82,3 +84,31 @@ def keep_evaluation(layout: Layout, report: EvaluationReport, subject: Subject) 
     path = layout.reports / "evaluations" / f"{subject.name.replace('/', '-')}-on-{report.dataset}.html"
     write_atomic(path, render(subject, report).encode())
     return path
+
+
+def bundle_page(directory: Path, bundle: Bundle) -> Path | None:
+    """The page in a bundle, as its record has it; None where there is none, or it was altered."""
+    return _vouched(directory, bundle, "report/report.html")
+
+
+def bundle_report(directory: Path, bundle: Bundle) -> EvaluationReport | None:
+    """The evaluation report in a bundle, without inputs; None where there is none that can be read."""
+    from tidemill.stages.evaluation.records import EvaluationReport
+
+    path = _vouched(directory, bundle, "report/report.json")
+    try:
+        return None if path is None else from_plain(EvaluationReport, json.loads(path.read_bytes()))
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _vouched(directory: Path, bundle: Bundle, name: str) -> Path | None:
+    """A file of a bundle, if it is plain, of the recorded size and digest, and not too large to be looked at."""
+    path, record = directory / name, bundle.files.get(name)
+    if record is None or record.bytes > _LARGEST or path.is_symlink() or path.parent.is_symlink():
+        return None
+    try:
+        whole = path.is_file() and path.stat().st_size == record.bytes and Digest.of_file(path) == record.digest
+    except OSError:
+        return None
+    return path if whole else None

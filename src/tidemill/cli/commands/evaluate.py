@@ -1,8 +1,9 @@
-"""Score a registered model on the test split of a data version."""
+"""Score a registered model on a data version."""
 
 from __future__ import annotations
 
-import sys
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -10,47 +11,43 @@ import click
 from tidemill.cli.options import json_option, print_json
 
 if TYPE_CHECKING:
-    from tidemill.stages.evaluate import Evaluation
+    from tidemill.project.evaluating import Evaluated
 
 
 @click.command(epilog="Example: tidemill evaluate digits@champion --version 2.0.0")
 @click.argument("model")
 @click.option("--data", "name", metavar="NAME", help="The data set; by default the one the model was trained on.")
 @click.option("--version", metavar="X.Y.Z", help="Its version; by default the latest.")
+@click.option("--open", "open_page", is_flag=True, help="Open the page in the browser.")
 @json_option
-def command(model: str, name: str | None, version: str | None, as_json: bool) -> None:
-    """Score MODEL (name@alias or name/version) on the test split of a data version: metrics, and a table by class."""
+def command(model: str, name: str | None, version: str | None, open_page: bool, as_json: bool) -> None:
+    """Score MODEL (name@alias or name/version) on a data version: metrics, a table by class, and a page."""
+    from tidemill.cli import browser
+    from tidemill.domain.record import to_plain
+    from tidemill.project.evaluating import evaluate_version
     from tidemill.project.layout import find_project
-    from tidemill.project.training import evaluate_model
 
-    evaluation = evaluate_model(find_project(), model, name=name, version=version)
+    done = evaluate_version(find_project(), model, name=name, version=version)
     if as_json:
-        print_json(evaluation)
-        return
-    for metric, value in evaluation.metrics.items():
-        click.echo(f"{metric:<10} {value:.4f}")
-    click.echo(f"{'rows':<10} {evaluation.rows}")
+        print_json({**to_plain(done.evaluation), "dataset": done.dataset, "page": str(done.page)})
+    else:
+        _print(done)
+    if open_page:
+        browser.open_page(done.page)
+
+
+def _print(done: Evaluated) -> None:
+    from tidemill.cli.model_view import print_classes, print_metrics
+
+    evaluation = done.evaluation
+    print_metrics(evaluation)
     if evaluation.labels:
-        _print_classes(evaluation)
+        click.echo()
+        print_classes(evaluation.per_class, dict(evaluation.worst()))
+    click.echo(f"\non {done.dataset}; all of it:  {_near(done.page)}")
 
 
-def _print_classes(evaluation: Evaluation) -> None:
-    names = ("precision", "recall", "f1")
-    if not sys.stdout.isatty():
-        click.echo("\t".join(("class", *names, "support")))
-        for label, row in evaluation.per_class.items():
-            click.echo("\t".join((label, *(f"{row[name]:.4f}" for name in names), f"{row['support']:.0f}")))
-        return
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    table.add_column("class")
-    for name in (*names, "support"):
-        table.add_column(name, justify="right")
-    weak = dict(evaluation.worst())
-    for label, row in evaluation.per_class.items():
-        figures = [f"{row[name]:.1%}" for name in names]
-        table.add_row(label, *figures, f"{row['support']:.0f}", style="yellow" if label in weak else "")
-    Console().print(table)
+def _near(page: Path) -> str:
+    """As short as it can be said from here."""
+    here = Path.cwd()
+    return os.path.relpath(page, here) if page.is_relative_to(here) else str(page)
