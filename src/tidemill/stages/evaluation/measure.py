@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 BINS = 15  # of a confidence
 _POINTS = 700  # of a scatter plot
-_STEPS = 41  # bars of a histogram
+_BARS = 41  # of a histogram, at most
 _PACKAGES = (
     "tidemill", "torch", "lightning", "transformers", "tokenizers", "scikit-learn", "xgboost", "xgboost-cpu", "numpy",
     "pandas", "pillow", "onnx", "onnxruntime", "skl2onnx", "mlflow",
@@ -111,7 +111,8 @@ def _residuals(answer: NDArray[np.float64], truth: NDArray[np.float64]) -> Resid
     random = np.random.default_rng(0)
     drawn = np.sort(random.choice(len(truth), min(_POINTS, len(truth)), replace=False))
     widest = float(np.quantile(np.abs(error), 0.995)) or 1.0
-    counts, edges = np.histogram(error.clip(-widest, widest), _STEPS, (-widest, widest))
+    bars = min(_BARS, 2 * round(len(error) ** (1 / 3)) + 1)  # Rice's rule; odd: one bar is around 0
+    counts, edges = np.histogram(error.clip(-widest, widest), bars, (-widest, widest))
     points = tuple((float(truth[row]), float(answer[row])) for row in drawn)
     parts = np.array_split(np.argsort(truth, kind="stable"), min(10, len(truth)))
     deciles = tuple(_decile(truth[part], error[part]) for part in parts)

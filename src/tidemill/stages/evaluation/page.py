@@ -15,6 +15,7 @@ from tidemill.stages.evaluation.records import About, EvaluationReport, Mistake
 from tidemill.stages.evaluation.style import STYLE
 
 LARGEST = 2_000_000  # bytes
+_LISTED = 8  # mistakes that take a line; further ones are folded
 _UNWRITTEN = (
     ("intended_use", "Intended use", "Nobody wrote down what this model is for."),
     ("not_for", "Not for", "Nobody wrote down what it must not be used for."),
@@ -68,14 +69,18 @@ def _glance(report: EvaluationReport) -> str:
     ]
     if report.calibration is not None:
         tiles.append(("calibration error", f"{report.calibration.ece:.1%}", "ECE, 15 bins"))
+    how = (
+        "That of the accuracy is Wilson's score interval, the others are the percentiles of 1,000 bootstrap samples."
+        if test.labels
+        else "They are the percentiles of 1,000 bootstrap samples."
+    )
     shown = "".join(
         f"<div><small>{escape(name)}</small><b>{escape(value)}</b><i>{escape(spread)}</i></div>"
         for name, value, spread in tiles
     )
     return (
         f'<h2>On {test.rows:,} test rows</h2><div class="tiles">{shown}</div>'
-        "<p>In brackets: 95 % confidence intervals, which say what other test rows might have shown. That of the "
-        "accuracy is Wilson's score interval, the others are the percentiles of 1,000 bootstrap samples.</p>"
+        f"<p>In brackets: 95 % confidence intervals, which say what other test rows might have shown. {how}</p>"
     )
 
 
@@ -105,9 +110,10 @@ def _matrices(report: EvaluationReport) -> Iterator[str]:
     labels = report.test.labels
     if not labels:
         return
+    widest = 170 + 40 * len(labels)  # so that the words in a small one are no larger than those around it
     drawn = "".join(
         f"<div><h3>{split.name} <small>{split.evaluation.metrics['accuracy']:.1%} right</small></h3>"
-        f"{charts.matrix(split.evaluation, split.name)}</div>"
+        f'<div style="max-width:{widest}px">{charts.matrix(split.evaluation, split.name)}</div></div>'
         for split in report.splits
     )
     least = 250 if len(labels) <= 12 else 360 if len(labels) <= charts.DRAWN else 300
@@ -179,8 +185,11 @@ def _mistakes(report: EvaluationReport) -> Iterator[str]:
         if value
         else f"Of {report.wrong:,} wrong answers the {len(report.mistakes)} of which it was the surest."
     )
-    shown = "".join(_mistake(each, value) for each in report.mistakes)
-    yield f'<h2>Worst mistakes</h2><p>{which}</p><div class="{layout}">{shown}</div>'
+    first = len(report.mistakes) if layout == "pictures" else _LISTED
+    shown, more = ("".join(_mistake(each, value) for each in part)
+                   for part in (report.mistakes[:first], report.mistakes[first:]))  # fmt: skip
+    rest = f'<details><summary>more</summary><div class="{layout}">{more}</div></details>' if more else ""
+    yield f'<h2>Worst mistakes</h2><p>{which}</p><div class="{layout}">{shown}</div>{rest}'
 
 
 def _mistake(found: Mistake, value: bool) -> str:

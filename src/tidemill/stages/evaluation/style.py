@@ -26,14 +26,14 @@ grid-template-columns:repeat(auto-fit,minmax(min(100%,230px),1fr));
 margin-bottom:.6rem}.point{fill:var(--tide);fill-opacity:.45}
 .pictures{display:grid;gap:.9rem;grid-template-columns:repeat(auto-fill,minmax(112px,1fr));margin-top:.6rem}
 .rows{display:grid;gap:.7rem;margin-top:.6rem}.rows figure{border-top:1px solid var(--line);padding-top:.6rem;
-display:grid;gap:.3rem 1.2rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,260px),1fr))}
+display:grid;gap:.3rem 1.2rem;grid-template-columns:1fr minmax(9rem,28%)}
 figure{margin:0;min-width:0}figure img{width:100%;aspect-ratio:1;object-fit:contain;border-radius:8px;
 background:var(--wash)}figcaption{font-size:.85rem;line-height:1.35;overflow-wrap:anywhere;margin-top:.25rem}
 figcaption small{color:var(--soft)}figcaption>small:last-child{display:block;font-size:.75rem}
 blockquote{margin:0;overflow-wrap:anywhere}.cells{display:flex;flex-wrap:wrap;gap:.2rem .8rem;margin:0;font-size:.85rem;
 color:var(--ink)}.cells i{color:var(--soft);font-style:normal}
 @media(max-width:640px){main,header{padding-left:.8rem;padding-right:.8rem}dl{grid-template-columns:1fr}
-dt{margin-top:.3rem}table.wide{min-width:32rem}}
+dt{margin-top:.3rem}table.wide{min-width:32rem}.rows figure{grid-template-columns:1fr}}
 @media print{section{break-inside:avoid;border:0}}
 """
 )
