@@ -1,36 +1,34 @@
-"""A registered version exported again from its source model, as a check; and its bundle written out."""
+"""A registered version exported again from its source model: as a check, in fewer bits, or in a format of torch."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidemill.domain.bundle import Parity
+from tidemill.domain.bundle import Parity, Precision
 from tidemill.domain.digest import Digest
 from tidemill.domain.registry import ModelVersion
-from tidemill.errors import GateError, InputError
+from tidemill.errors import InputError
 from tidemill.files import staged_directory
 from tidemill.process import usable_cores
-from tidemill.project.bundles import local_bundle
-from tidemill.project.configuration import config
-from tidemill.project.data import open_for_task
-from tidemill.project.families import family_of
 from tidemill.project.layout import Layout
-from tidemill.project.registry import resolve
-from tidemill.project.runs import open_tracker
+from tidemill.project.origins import Origin, origin
 
 if TYPE_CHECKING:
     from tidemill.bundle.read import OpenBundle
-    from tidemill.ports import Reporter, SourceModel
+    from tidemill.ports import Reporter
+    from tidemill.stages.parity import Comparison
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """`parity` of the new export with the source model; `same_graph`: it is the registered one, byte for byte."""
+    """`parity` of the new export with the source model; `same_graph`: it is the registered one, byte for byte.
+
+    `bundle` is the registered bundle's digest, or the new one's when the precision is another; `registered` the new
+    version, when one was asked for.
+    """
 
     version: ModelVersion
     parity: Parity
@@ -38,70 +36,95 @@ class Exported:
     graph_bytes: int
     bundle: Digest
     to: Path | None
+    registered: ModelVersion | None = None
 
 
-def export_again(layout: Layout, model: str, *, to: Path | None = None, reporter: Reporter | None = None) -> Exported:
+def export_again(
+    layout: Layout, model: str, *, to: Path | None = None, precision: Precision | None = None, register: bool = False,
+    reporter: Reporter | None = None,
+) -> Exported:  # fmt: skip
     """Export `model` anew from the source its run keeps, and compare it on the test split that it was trained with.
 
-    `to` is a directory to be made, with the bundle as it is registered, so that what it answers can be traced. Raises
-    GateError when parity does not hold, NotFoundError for a run without source, InputError for a `to` that is taken.
+    `to` is a directory to be made: with the bundle as it is registered, so that what it answers can be traced, or with
+    the new one when `precision` is another. `register` makes that a version, the challenger. Raises GateError when
+    parity does not hold, NotFoundError for a run without source, InputError for a `to` that is taken.
     """
-    from tidemill.backends.exporters.onnx import OnnxExporter
-    from tidemill.backends.runtimes.onnx import OnnxRuntime
-    from tidemill.bundle.read import GRAPH, open_bundle
-    from tidemill.stages.export import build
+    from tidemill.bundle.read import GRAPH
 
     if to is not None:
-        _check_free(to)
-    version = resolve(layout, model)
-    opened = open_bundle(local_bundle(layout, version), expected=version.bundle)
-    lineage = opened.bundle.lineage
-    name, _, number = lineage.dataset.rpartition("-v")
-    data = open_for_task(layout, name, number, opened.bundle.task)
-    if data.version.digest != lineage.dataset_digest:
-        raise GateError(
-            f"{lineage.dataset} is not the data that {version} was trained on", "its tag was moved: restore it"
-        )
-    layout.staging.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-", dir=layout.staging) as folder:
-        source = _source(layout, opened, Path(folder) / "source")
-        built = Path(folder) / "bundle"
-        built.mkdir()
-        fresh, comparison = build(
-            built,
-            source,
-            data.examples("test"),
-            name=opened.bundle.name,
-            config=config(layout).export,
-            lineage=lineage,
-            metrics=opened.bundle.metrics,
-            per_class=opened.bundle.per_class,
-            exporter=OnnxExporter(),
-            runtime=OnnxRuntime(),
-            threads=usable_cores(),
-            reporter=reporter,
-        )
-    if to is not None:
-        write_out(opened, to)
-    graphs = fresh.bundle.files[GRAPH], opened.bundle.files[GRAPH]
+        check_free(to)
+    with origin(layout, model) as found:
+        registered = found.opened.bundle
+        asked = precision or registered.parity.precision
+        other = asked != registered.parity.precision
+        if register and not other:
+            raise InputError(f"{found.version} is registered in {asked} already", "name another --precision")
+        fresh, comparison = _built(found, asked, reporter)
+        graphs = fresh.bundle.files[GRAPH], registered.files[GRAPH]
+        chosen = fresh if other else found.opened
+        if to is not None:
+            write_out(chosen, to)
+        made = _register(found, fresh) if register else None
     same = graphs[0].digest == graphs[1].digest
-    return Exported(version, comparison.parity, same, graphs[0].bytes, version.bundle, to)
+    return Exported(found.version, comparison.parity, same, graphs[0].bytes, chosen.digest, to, made)
+
+
+def _built(found: Origin, precision: Precision, reporter: Reporter | None) -> tuple[OpenBundle, Comparison]:
+    from tidemill.backends.runtimes.onnx import OnnxRuntime
+    from tidemill.project.calibration import exporter_of
+    from tidemill.stages.export import build
+
+    settings = replace(found.settings, precision=precision)
+    built = found.folder / "bundle"
+    built.mkdir()
+    record = found.opened.bundle
+    return build(
+        built,
+        found.model,
+        found.data.examples("test"),
+        name=record.name,
+        config=settings,
+        lineage=record.lineage,
+        metrics=record.metrics,
+        per_class=record.per_class,
+        exporter=exporter_of(settings, found.model, found.data),
+        runtime=OnnxRuntime(),
+        threads=usable_cores(),
+        report=_report(found),
+        refused=found.layout.exports / f"{found.version.name}-{found.version.number}-{precision}",
+        reporter=reporter,
+    )
+
+
+def _report(found: Origin) -> Path:
+    """The registered bundle's report, which tells of the source model, without the page of its own parity."""
+    from tidemill.stages.parity_page import PAGE
+
+    folder = found.folder / "report"
+    folder.mkdir()
+    for name in found.opened.bundle.files:
+        if name.startswith("report/") and name != f"report/{PAGE}":
+            shutil.copyfile(found.opened.directory / name, folder / name.removeprefix("report/"))
+    return folder
+
+
+def _register(found: Origin, fresh: OpenBundle) -> ModelVersion:
+    from tidemill.project.models import register_bundle
+    from tidemill.stages.export import place
+
+    final = found.layout.bundle(fresh.digest)
+    place(fresh.directory, final, staging=found.layout.staging)
+    return register_bundle(found.layout, replace(fresh, directory=final))
 
 
 def write_out(opened: OpenBundle, to: Path) -> None:
     """Copy an audited bundle to the new directory `to`, whole or not at all."""
-    _check_free(to)
+    check_free(to)
     with staged_directory(to, staging=to.absolute().parent) as beside:
         shutil.copytree(opened.directory, beside, dirs_exist_ok=True)
 
 
-def _check_free(to: Path) -> None:
+def check_free(to: Path) -> None:
+    """Raises InputError for a place that something is at."""
     if to.exists() and (not to.is_dir() or any(to.iterdir())):
         raise InputError(f"{to} exists already", "name a directory that is not there yet")
-
-
-def _source(layout: Layout, opened: OpenBundle, into: Path) -> SourceModel:
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # the command has a bar of its own
-    tracker = open_tracker(layout, config(layout))
-    found = tracker.fetch(opened.bundle.lineage.run, "source", into)
-    return family_of(opened.bundle.task, layout.root).load(found)

@@ -77,6 +77,11 @@ class Layout:
         return self.state / "reports"
 
     @property
+    def exports(self) -> Path:
+        """Of exports that were refused, the page with the worst rows: `exports/RUN/parity.html`."""
+        return self.state / "exports"
+
+    @property
     def csv(self) -> Path:
         """What `logger=csv` writes: `csv/NAME/RUN/`. Other loggers have a folder of their own beside, too."""
         return self.state / "csv"

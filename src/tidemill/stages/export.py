@@ -23,6 +23,7 @@ from tidemill.errors import DataError, GateError
 from tidemill.files import staged_directory, sweep_staging, write_atomic
 from tidemill.ports import Scored
 from tidemill.stages.card import card
+from tidemill.stages.evaluate import evaluate
 from tidemill.stages.latency import latencies
 from tidemill.stages.parity import Comparison, Measured, allowed_difference, check_parity, judge, one_by_one, score_rows
 from tidemill.stages.parity_page import PAGE, parity_page
@@ -102,22 +103,22 @@ def build(
     """Write a bundle into the empty `directory`; returns it, audited, with the comparison that it passed."""
     if not examples.names:
         raise DataError("the test split has no rows to compare the export on", "add a version with a test split")
-    tokenizer = _write_model(directory, model, exporter)
-    draft = Bundle(
-        protocol=PROTOCOL, name=name, signature=model.signature, preprocessing=model.preprocessing,
-        files=record_files(directory), lineage=lineage, metrics=metrics, per_class=per_class,
-        parity=Parity(0, 0, 0.0, 0.0, 0.0, 0.0), golden=Golden(0, 0.0),
-    )  # fmt: skip
-    session = runtime.load(directory, draft, threads=threads)
-    preprocessor = Preprocessor(model.preprocessing, tokenizer)
-    comparison = _compared(directory, model, session, preprocessor, examples, config, reporter)
+    session, preprocessor = write_model(
+        directory, model, exporter, runtime, name=name, lineage=lineage, threads=threads
+    )
+    size = (directory / GRAPH).stat().st_size
+    comparison = comparison_of(model, session, preprocessor, examples, config, size, reporter)
     page = parity_page(name, model.signature, comparison, examples)
     if not comparison.parity.held and refused is not None:
         write_atomic(refused / PAGE, page.encode())
-    check_parity(name, comparison, examples.names)
+    check_parity(name, comparison, examples.names, refused / PAGE if refused is not None else None)
+    if config.precision != "float32":  # what was measured was the source, and this graph differs
+        measured = evaluate(model.signature, comparison.exported, examples)
+        metrics, per_class = measured.metrics, measured.per_class
     golden = _write_golden(directory, model, examples, comparison, config, session, preprocessor)
     _write_reference(directory, model, examples, comparison.exported, config.reference_rows)
-    draft = replace(draft, parity=comparison.parity, golden=golden)
+    draft = _draft(directory, model, name=name, lineage=lineage)
+    draft = replace(draft, metrics=metrics, per_class=per_class, parity=comparison.parity, golden=golden)
     (directory / "card.md").write_text(card(draft), encoding="utf-8")
     if report is not None:
         _copy_report(report, directory / "report")
@@ -132,27 +133,41 @@ def build(
     return opened, comparison
 
 
-def _write_model(directory: Path, model: SourceModel, exporter: Exporter) -> Path | None:
-    """model.onnx, and for text tokenizer.json, whose path is returned."""
+def write_model(
+    directory: Path, model: SourceModel, exporter: Exporter, runtime: Runtime, *, name: str, lineage: Lineage,
+    threads: int,
+) -> tuple[Session, Preprocessor]:  # fmt: skip
+    """Write model.onnx, and for text tokenizer.json; returns the graph, loaded, and what makes requests ready for it.
+
+    Raises GateError for a model that `exporter` cannot write.
+    """
     exporter.export(model, directory / GRAPH)
     content: bytes | None = getattr(model, "tokenizer", None)  # only models of text have one
-    if content is None:
-        return None
-    (directory / TOKENIZER).write_bytes(content)
-    return directory / TOKENIZER
+    if content is not None:
+        (directory / TOKENIZER).write_bytes(content)
+    session = runtime.load(directory, _draft(directory, model, name=name, lineage=lineage), threads=threads)
+    return session, Preprocessor(model.preprocessing, directory / TOKENIZER if content is not None else None)
 
 
-def _compared(
-    directory: Path, model: SourceModel, session: Session, preprocessor: Preprocessor, examples: Examples,
-    config: ExportConfig, reporter: Reporter | None,
+def _draft(directory: Path, model: SourceModel, *, name: str, lineage: Lineage) -> Bundle:
+    """The record of what is in `directory` so far."""
+    return Bundle(
+        protocol=PROTOCOL, name=name, signature=model.signature, preprocessing=model.preprocessing,
+        files=record_files(directory), lineage=lineage, metrics={}, parity=Parity(0, 0, 0.0, 0.0, 0.0, 0.0),
+        golden=Golden(0, 0.0),
+    )  # fmt: skip
+
+
+def comparison_of(
+    model: SourceModel, session: Session, preprocessor: Preprocessor, examples: Examples, config: ExportConfig,
+    size: int, reporter: Reporter | None,
 ) -> Comparison:  # fmt: skip
-    """The graph of `directory`, loaded as `session`, against `model`."""
+    """The export that is loaded as `session`, and `size` bytes large, against `model`."""
     scorers = {"source": model.score, "exported": session.run}
     ways = scorers | ({"alone": one_by_one(session.run)} if config.precision == "int8_dynamic" else {})
     answers = score_rows(ways, preprocessor, examples.inputs, reporter)
     times = latencies(scorers, preprocessor, examples.inputs)
-    sizes = (directory / GRAPH).stat().st_size, source_bytes(model)
-    measured = Measured(*sizes, times["exported"], times["source"])
+    measured = Measured(size, source_bytes(model), times["exported"], times["source"])
     source = answers.pop("source")
     return judge(
         model.signature, examples, source, list(answers.values()), precision=config.precision,

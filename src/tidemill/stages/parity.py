@@ -13,6 +13,8 @@ from tidemill.errors import GateError
 from tidemill.ports import Scored
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
     from tidemill.bundle.preprocess import Preprocessor
@@ -138,8 +140,8 @@ def allowed_difference(signature: Signature, scores: NDArray[np.float32], tolera
     return max(tolerance * float(scores.std()), tolerance * 1e-3 * largest, 1e-6 * tolerance)
 
 
-def check_parity(name: str, comparison: Comparison, names: Sequence[str]) -> None:
-    """Raises GateError with what is past its limit, and the worst rows."""
+def check_parity(name: str, comparison: Comparison, names: Sequence[str], page: Path | None = None) -> None:
+    """Raises GateError with what is past its limit, the worst rows, and where the `page` is that shows them."""
     parity = comparison.parity
     if parity.held:
         return
@@ -149,7 +151,8 @@ def check_parity(name: str, comparison: Comparison, names: Sequence[str]) -> Non
     raise GateError(
         f"the {what} of {name} is not its source: {'; '.join(parity.exceeded)}; "
         f"largest difference {parity.largest_difference:.3g}; worst: {worst}",
-        f"look at those rows; {section}.max_changed, max_loss and max_class_loss set how much may change",
+        f"look at those rows{f' ({page})' if page else ''}; {section}.max_changed, max_loss and max_class_loss set "
+        "how much may change",
     )
 
 

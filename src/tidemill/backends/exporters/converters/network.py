@@ -47,7 +47,7 @@ def convert_network(model: NetworkSource, path: Path) -> None:
                 model.module,
                 tuple(torch.from_numpy(feed[name]) for name in names),
                 dynamo=True,
-                dynamic_shapes=_dynamic(model),
+                dynamic_shapes=dynamic_sizes(model),
                 input_names=names,
                 output_names=[tensor.name for tensor in model.signature.outputs],
                 opset_version=OPSET,
@@ -61,7 +61,8 @@ def convert_network(model: NetworkSource, path: Path) -> None:
             raise GateError(f"the network cannot be written as ONNX: {first[:300]}", "choose another model") from error
 
 
-def _dynamic(model: NetworkSource) -> tuple[dict[int, Any], ...]:
+def dynamic_sizes(model: NetworkSource) -> tuple[dict[int, Any], ...]:
+    """For each input the axes that may have any size: the batch, and for text the length."""
     from torch.export import Dim
 
     sizes = {0: Dim("batch")}
