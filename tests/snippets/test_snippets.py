@@ -72,7 +72,8 @@ def test_curl_asks_the_server_that_runs(project: Layout, name: str) -> None:
 @pytest.mark.skipif(find_spec("pyspark") is None, reason="pyspark is not installed")
 @pytest.mark.parametrize("name", MODELS.values(), ids=list(MODELS))
 def test_spark(project: Layout, name: str) -> None:
-    assert expected(project, name) in run(project, snippet(project, f"{name}/1", "spark"))
+    printed = tidemill(project, "models", "snippet", f"{name}/1", "--for", "spark")
+    assert expected(project, name) in run(project, printed.out)
 
 
 def test_a_bundle_alone_needs_no_project(project: Layout) -> None:

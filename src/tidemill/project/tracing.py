@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tidemill.bundle.read import open_bundle, read_record
-from tidemill.dataset.read import RECORD
+from tidemill.dataset.digest import RowHashes
+from tidemill.dataset.read import RECORD, PackedDataset
 from tidemill.domain.bundle import Bundle
 from tidemill.domain.dataset import DatasetVersion
 from tidemill.domain.digest import Digest
@@ -22,7 +23,7 @@ from tidemill.errors import BundleError, InputError
 from tidemill.project import models, reports, serving
 from tidemill.project.layout import Layout
 from tidemill.project.runs import read_spec, run_files
-from tidemill.stages.trace import Findings, Trace, walk
+from tidemill.stages.trace import File, Findings, Trace, walk
 
 
 def trace(layout: Layout, prediction_id: str) -> Trace:
@@ -30,39 +31,111 @@ def trace(layout: Layout, prediction_id: str) -> Trace:
 
     Raises InputError for what is no prediction id, NotFoundError for one that is not in the log.
     """
-    if not is_prediction_id(prediction_id):
-        raise InputError(
-            f"{prediction_id[:60]!r} is no prediction id", "an id has 26 letters and digits; it comes with each answer"
+    return Tracer(layout).trace(prediction_id)
+
+
+class Tracer:
+    """Traces one answer after the other. Everything is read and hashed anew for each; only the digest over the rows of
+    a data version is kept, by the digests of its files."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._log = serving.log(layout)
+        self._ledger = models.ledger(layout)
+        self._contents: dict[tuple[Digest, ...], Digest] = {}
+
+    def trace(self, prediction_id: str) -> Trace:
+        """As `trace` of this module."""
+        if not is_prediction_id(prediction_id):
+            raise InputError(
+                f"{prediction_id[:60]!r} is no prediction id",
+                "an id has 26 letters and digits; it comes with each answer",
+            )
+        layout = self._layout
+        prediction = self._log.find(prediction_id)
+        events = self._ledger.events()
+        bundle, bundle_problem = _bundle(layout, prediction)
+        run = bundle.lineage.run if bundle else _registered_run(events, prediction)
+        files = run_files(layout, run)
+        spec, spec_problem = read_spec(files.get("spec.json"))
+        tag = bundle.lineage.dataset if bundle else spec.dataset if spec else ""
+        git = _Git(layout, spec.code.commit if spec else "", tag)
+        dataset, dataset_problem = git.dataset()
+        shards, shard_problem, shard_files = self._shards(dataset)
+        decision = _decision(events, bundle.lineage.decision if bundle else None)
+        return walk(
+            Findings(
+                prediction=prediction,
+                feedback=self._log.labels([prediction_id]).get(prediction_id),
+                events=events,
+                bundle=bundle,
+                bundle_problem=bundle_problem,
+                spec=spec,
+                spec_problem=spec_problem,
+                diff=files.get("dirty.diff"),
+                commit_problem=git.commit_problem() if spec else "",
+                dataset=dataset,
+                dataset_problem=dataset_problem or shard_problem,
+                shards=shards,
+                decision=decision,
+                report=_bytes(layout.reports / decision.report / reports.RECORD) if decision else None,
+                bundle_files=_bundle_files(layout.bundle(prediction.bundle), bundle, whole=not bundle_problem),
+                shard_files=shard_files,
+            )
         )
-    log = serving.log(layout)
-    prediction = log.find(prediction_id)
-    events = models.ledger(layout).events()
-    bundle, bundle_problem = _bundle(layout, prediction)
-    run = bundle.lineage.run if bundle else _registered_run(events, prediction)
-    files = run_files(layout, run)
-    spec, spec_problem = read_spec(files.get("spec.json"))
-    tag = bundle.lineage.dataset if bundle else spec.dataset if spec else ""
-    dataset, dataset_problem = _dataset(layout, tag)
-    shards, shard_problem = _shards(layout, dataset)
-    decision = _decision(events, bundle.lineage.decision if bundle else None)
-    return walk(
-        Findings(
-            prediction=prediction,
-            feedback=log.labels([prediction_id]).get(prediction_id),
-            events=events,
-            bundle=bundle,
-            bundle_problem=bundle_problem,
-            spec=spec,
-            spec_problem=spec_problem,
-            diff=files.get("dirty.diff"),
-            commit_problem=_commit_problem(layout, spec.code.commit) if spec else "",
-            dataset=dataset,
-            dataset_problem=dataset_problem or shard_problem,
-            shards=shards,
-            decision=decision,
-            report=_bytes(layout.reports / decision.report / reports.RECORD) if decision else None,
-        )
-    )
+
+    def _shards(self, dataset: DatasetVersion | None) -> tuple[str, str, tuple[File, ...]]:
+        """Which files were rehashed, in words, what is wrong with them or their rows, and these files."""
+        folders = [self._layout.data / dataset.name, self._layout.datasets / dataset.tag] if dataset else []
+        folder = next((each for each in folders if dataset and _holds(each, dataset)), None)
+        if dataset is None or folder is None:
+            return "files not here" if dataset else "", "", ()
+        shards = [shard for split in dataset.splits for shard in split.shards]
+        files = tuple(_rehashed(folder, shard.path, shard.digest) for shard in shards)
+        for file in files:
+            if not file.verified:
+                there = (folder / file.path).is_file()
+                said = (
+                    f"{file.path} in {folder.name} was altered"
+                    if there
+                    else f"{file.path} is missing from {folder.name}"
+                )
+                return "", said, files
+        if self._content(folder, dataset) != dataset.digest:
+            return "", f"the rows of {dataset.tag} do not give its digest", files
+        return f"{len(shards)} files rehashed", "", files
+
+    def _content(self, folder: Path, dataset: DatasetVersion) -> Digest | None:
+        """The digest over every row, None where the rows cannot be read."""
+        import pyarrow as pa
+
+        known = tuple(shard.digest for split in dataset.splits for shard in split.shards)
+        if known not in self._contents:
+            hashes = RowHashes(dataset.task, dataset.kind, dataset.columns)
+            data = PackedDataset(dataset, folder)
+            try:
+                for split in dataset.splits:
+                    for batch in data.batches(split.name):
+                        hashes.add(split.name, batch)
+            except (pa.ArrowException, KeyError, ValueError):
+                return None
+            self._contents[known] = hashes.digest()
+        return self._contents[known]
+
+
+def _rehashed(folder: Path, path: str, digest: Digest) -> File:
+    try:
+        return File(path, digest, Digest.of_file(folder / path) == digest)
+    except OSError:
+        return File(path, digest, False)
+
+
+def _bundle_files(directory: Path, bundle: Bundle | None, *, whole: bool) -> tuple[File, ...]:
+    """The bundle's files; where the audit found them `whole` it has hashed each."""
+    records = bundle.files.items() if bundle else ()
+    if whole:
+        return tuple(File(path, record.digest, True) for path, record in records)
+    return tuple(_rehashed(directory, path, record.digest) for path, record in records)
 
 
 def _bytes(path: Path) -> bytes | None:
@@ -94,51 +167,57 @@ def _registered_run(events: Sequence[Event], prediction: Prediction) -> str:
     return ""
 
 
-def _git(layout: Layout, *arguments: str) -> bytes | None:
-    """What git says, None when it says no."""
+class _Git:
+    """What the repository holds of a commit and of a data version's tag, asked in one go."""
+
+    def __init__(self, layout: Layout, commit: str, tag: str) -> None:
+        self._commit, self._tag = commit, tag
+        match = re.fullmatch(r"([A-Za-z0-9_-]+)-v[0-9.]+", tag)
+        asked = {"commit": f"{commit}^{{commit}}"} if re.fullmatch(r"[0-9a-f]{7,64}", commit) else {}
+        if match:
+            asked["record"] = f"{tag}:./data/{match[1]}.json"
+        found = objects(layout, list(asked.values()))
+        self._found = dict(zip(asked, found, strict=True))
+
+    def commit_problem(self) -> str:
+        if "commit" not in self._found:
+            return f"{self._commit[:60]!r} is no commit"
+        return "" if self._found["commit"] is not None else f"this repository has no commit {self._commit[:12]}"
+
+    def dataset(self) -> tuple[DatasetVersion | None, str]:
+        """The record that the git tag holds."""
+        tag = self._tag
+        if "record" not in self._found:
+            return None, f"{tag[:60]!r} is no data version" if tag else "nothing says which data"
+        content = self._found["record"]
+        if content is None:
+            return None, f"git has no tag {tag} with a record of it"
+        try:
+            return from_plain(DatasetVersion, json.loads(content)), ""
+        except ValueError as error:
+            return None, f"the record at tag {tag} cannot be read: {str(error)[:100]}"
+
+
+def objects(layout: Layout, names: Sequence[str]) -> list[bytes | None]:
+    """What git keeps under each of `names`, None for what it does not have."""
+    command = ["git", "cat-file", "--batch"]
+    asked = "".join(f"{name}\n" for name in names).encode()
     try:
-        done = subprocess.run(["git", *arguments], cwd=layout.root, capture_output=True, check=False)
+        done = subprocess.run(command, cwd=layout.root, input=asked, capture_output=True, check=False)
     except OSError:
-        return None
-    return done.stdout if done.returncode == 0 else None
-
-
-def _commit_problem(layout: Layout, commit: str) -> str:
-    if not re.fullmatch(r"[0-9a-f]{7,64}", commit):
-        return f"{commit[:60]!r} is no commit"
-    known = _git(layout, "cat-file", "-e", f"{commit}^{{commit}}") is not None
-    return "" if known else f"this repository has no commit {commit[:12]}"
-
-
-def _dataset(layout: Layout, tag: str) -> tuple[DatasetVersion | None, str]:
-    """The record that the git tag holds."""
-    match = re.fullmatch(r"([A-Za-z0-9_-]+)-v[0-9.]+", tag)
-    if match is None:
-        return None, f"{tag[:60]!r} is no data version" if tag else "nothing says which data"
-    content = _git(layout, "show", f"{tag}:./data/{match[1]}.json")
-    if content is None:
-        return None, f"git has no tag {tag} with a record of it"
-    try:
-        return from_plain(DatasetVersion, json.loads(content)), ""
-    except ValueError as error:
-        return None, f"the record at tag {tag} cannot be read: {str(error)[:100]}"
-
-
-def _shards(layout: Layout, dataset: DatasetVersion | None) -> tuple[str, str]:
-    """Which files were rehashed, in words, and which of them is not what the record says."""
-    if dataset is None:
-        return "", ""
-    for folder in (layout.data / dataset.name, layout.datasets / dataset.tag):
-        if _holds(folder, dataset):
-            shards = [shard for split in dataset.splits for shard in split.shards]
-            for shard in shards:
-                path = folder / shard.path
-                if not path.is_file():
-                    return "", f"{shard.path} is missing from {folder.name}"
-                if Digest.of_file(path) != shard.digest:
-                    return "", f"{shard.path} in {folder.name} was altered"
-            return f"{len(shards)} files rehashed", ""
-    return "files not here", ""
+        return [None] * len(names)
+    found: list[bytes | None] = []
+    said, place = done.stdout, 0
+    for _ in names:
+        end = said.find(b"\n", place)
+        head = said[place:end].split(b" ") if end >= 0 else []
+        place = end + 1
+        if len(head) == 3 and head[2].isdigit():  # OBJECT TYPE SIZE; else NAME missing
+            found.append(said[place : place + int(head[2])])
+            place += int(head[2]) + 1
+        else:
+            found.append(None)
+    return found
 
 
 def _holds(folder: Path, dataset: DatasetVersion) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tidemill.domain.bundle import Bundle
@@ -16,10 +16,20 @@ from tidemill.domain.run import RunSpec
 
 
 @dataclass(frozen=True, slots=True)
+class File:
+    """A file of a bundle or of a data version; `digest` is what the record says, `verified` that its bytes give it."""
+
+    path: str
+    digest: Digest
+    verified: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """One record on the way. `verified` is None where there was nothing to recheck it by.
 
-    `reason` says why a link is broken, or could not be rechecked; `detail` what a person wants to know of it.
+    `reason` says why a link is broken, or could not be rechecked; `detail` what a person wants to know of it; `files`
+    are those that were rehashed.
     """
 
     kind: str
@@ -28,6 +38,7 @@ class Link:
     verified: bool | None
     detail: str = ""
     reason: str = ""
+    files: tuple[File, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +60,8 @@ class Findings:
 
     `events` are all of the ledger. `bundle` is the record whose digest the prediction names, `bundle_problem` what
     the audit of its files found. `spec` and `diff` are the run's files, `commit_problem` is empty when git has the
-    commit. `shards` says in words which files of the data version were rehashed.
+    commit. `shards` says in words which files of the data version were rehashed. `bundle_files` and `shard_files` are
+    the files that were.
     """
 
     prediction: Prediction
@@ -66,6 +78,8 @@ class Findings:
     shards: str
     decision: RetrainDecision | None
     report: bytes | None
+    bundle_files: tuple[File, ...] = ()
+    shard_files: tuple[File, ...] = ()
 
 
 def walk(found: Findings) -> Trace:
@@ -73,7 +87,9 @@ def walk(found: Findings) -> Trace:
     links = [_prediction(found.prediction)]
     if found.feedback:
         links.append(_label(found.prediction, found.feedback))
-    links += [_model(found), _bundle(found), _run(found), _config(found), _code(found), _environment(found)]
+    parts = _Parts.of(found)
+    links += [_model(found), _bundle(found), _run(found, parts)]
+    links += [_config(found, parts), _code(found, parts), _environment(found, parts)]
     links.append(_data(found))
     if found.bundle and found.bundle.lineage.decision:
         links += _decision(found, found.bundle.lineage.decision)
@@ -93,8 +109,10 @@ def broken_line(events: Sequence[Event]) -> int | None:
     return None
 
 
-def _checked(kind: str, name: str, digest: Digest | None, problem: str, detail: str = "") -> Link:
-    return Link(kind, name, digest, not problem, detail, problem)
+def _checked(
+    kind: str, name: str, digest: Digest | None, problem: str, detail: str = "", files: tuple[File, ...] = ()
+) -> Link:
+    return Link(kind, name, digest, not problem, detail, problem, files)
 
 
 def _prediction(prediction: Prediction) -> Link:
@@ -150,60 +168,64 @@ def _bundle(found: Findings) -> Link:
         parity = found.bundle.parity
         name = f"{len(found.bundle.files)} files"
         detail = f"export changed {parity.changed} of {parity.rows:,} decisions"
-    return _checked("bundle", name, found.prediction.bundle, found.bundle_problem, detail)
+    return _checked("bundle", name, found.prediction.bundle, found.bundle_problem, detail, found.bundle_files)
 
 
-def _part(found: Findings, kind: str, name: str, detail: str = "", problem: str = "") -> Link:
-    """A part of the run's spec, as the bundle names it by digest and as the spec has it."""
-    named, actual = _named(found).get(kind), _actual(found).get(kind)
-    if actual is None:
-        problem = found.spec_problem
-    elif named is None:
-        problem = "there is no bundle to compare it with"
-    elif named != actual:
-        problem = "not what the bundle names"
-    return _checked(kind, name, named or actual, problem, detail)
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The parts of a run's spec by kind: as the bundle names them, and as the spec has them, computed again."""
+
+    named: Mapping[str, Digest]
+    actual: Mapping[str, Digest]
+    problem: str
+
+    @classmethod
+    def of(cls, found: Findings) -> _Parts:
+        named, actual = dict[str, Digest](), dict[str, Digest]()
+        if found.bundle:
+            made = found.bundle.lineage
+            named = {"run": made.spec, "config": made.config, "code": made.code, "environment": made.environment}
+        if spec := found.spec:
+            actual = {
+                "run": spec.digest,
+                "config": spec.config_digest,
+                "code": spec.code.digest,
+                "environment": spec.environment.digest,
+            }
+        return cls(named, actual, found.spec_problem)
+
+    def link(self, kind: str, name: str, detail: str = "", problem: str = "") -> Link:
+        """One of them, compared."""
+        named, actual = self.named.get(kind), self.actual.get(kind)
+        if actual is None:
+            problem = self.problem
+        elif named is None:
+            problem = "there is no bundle to compare it with"
+        elif named != actual:
+            problem = "not what the bundle names"
+        return _checked(kind, name, named or actual, problem, detail)
 
 
-def _named(found: Findings) -> dict[str, Digest]:
-    if found.bundle is None:
-        return {}
-    lineage = found.bundle.lineage
-    return {"run": lineage.spec, "config": lineage.config, "code": lineage.code, "environment": lineage.environment}
-
-
-def _actual(found: Findings) -> dict[str, Digest]:
-    if found.spec is None:
-        return {}
-    spec = found.spec
-    return {
-        "run": spec.digest,
-        "config": spec.config_digest,
-        "code": spec.code.digest,
-        "environment": spec.environment.digest,
-    }
-
-
-def _run(found: Findings) -> Link:
+def _run(found: Findings, parts: _Parts) -> Link:
     registered = _registered(found)
     by_ledger = str(registered.payload["run"]) if registered else "unknown"
     name = found.bundle.lineage.run if found.bundle else by_ledger
     problem = "the ledger names another run" if registered and name != by_ledger else ""
-    return _part(found, "run", name, f"seed {found.spec.seed}" if found.spec else "", problem)
+    return parts.link("run", name, f"seed {found.spec.seed}" if found.spec else "", problem)
 
 
-def _config(found: Findings) -> Link:
+def _config(found: Findings, parts: _Parts) -> Link:
     model = found.spec.config.get("model") if found.spec else None
     name = f"model={model['kind']}" if isinstance(model, dict) and "kind" in model else "unknown"
-    return _part(found, "config", name)
+    return parts.link("config", name)
 
 
-def _code(found: Findings) -> Link:
+def _code(found: Findings, parts: _Parts) -> Link:
     if found.spec is None:
-        return _part(found, "code", found.bundle.lineage.commit[:12] if found.bundle else "unknown")
+        return parts.link("code", found.bundle.lineage.commit[:12] if found.bundle else "unknown")
     code = found.spec.code
     detail = "clean" if code.dirty is None else f"with changes {code.dirty.short}"
-    return _part(found, "code", code.commit[:12], detail, found.commit_problem or _diff_problem(code.dirty, found.diff))
+    return parts.link("code", code.commit[:12], detail, found.commit_problem or _diff_problem(code.dirty, found.diff))
 
 
 def _diff_problem(expected: Digest | None, diff: bytes | None) -> str:
@@ -214,11 +236,11 @@ def _diff_problem(expected: Digest | None, diff: bytes | None) -> str:
     return "" if Digest.of_bytes(diff) == expected else "dirty.diff was altered"
 
 
-def _environment(found: Findings) -> Link:
+def _environment(found: Findings, parts: _Parts) -> Link:
     if found.spec is None:
-        return _part(found, "environment", "unknown")
+        return parts.link("environment", "unknown")
     environment = found.spec.environment
-    return _part(found, "environment", f"Python {environment.python}", f"{len(environment.packages)} packages")
+    return parts.link("environment", f"Python {environment.python}", f"{len(environment.packages)} packages")
 
 
 def _data(found: Findings) -> Link:
@@ -229,7 +251,7 @@ def _data(found: Findings) -> Link:
     if not problem and dataset and dataset.digest != names.dataset_digest:
         problem = f"{dataset.tag} holds other data than the run names"
     detail = f"{dataset.rows:,} rows · {found.shards}" if dataset and found.shards else ""
-    return _checked("data", names.dataset, names.dataset_digest, problem, detail)
+    return _checked("data", names.dataset, names.dataset_digest, problem, detail, found.shard_files)
 
 
 def _decision(found: Findings, decision_id: str) -> list[Link]:
