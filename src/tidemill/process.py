@@ -31,6 +31,14 @@ def contain_caches(folder: Path) -> None:
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(folder / "torchinductor"))
 
 
+def bound_decoders() -> None:
+    """Let libjpeg refuse a picture whose passes take more than 100 MB before they are pixels; the user's limit stays.
+
+    It reads the variable for each picture (jmemmgr.c); a JPEG of several passes is kept whole until the last one.
+    """
+    os.environ.setdefault("JPEGMEM", "100M")
+
+
 def usable_cores() -> int:
     """Cores this process may really use: its affinity, and the quota of its cgroup where there is one, rounded down."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)

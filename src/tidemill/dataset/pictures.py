@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, NamedTuple, Self
 import numpy as np
 
 from tidemill.dataset.checks.near import LOOK, grey, looks, small
-from tidemill.domain.dataset import PICTURE_FORMATS, PICTURE_PIXELS
+from tidemill.domain.dataset import PICTURE_FORMATS, PICTURE_PIXELS, picture_pixels
 from tidemill.errors import DataError
+from tidemill.process import bound_decoders
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_BYTES = 32_000_000
+bound_decoders()
 _COLOURLESS = frozenset({"1", "L", "LA", "I", "I;16"})
 
 
@@ -92,8 +94,8 @@ def check(content: bytes, name: str) -> Checked:
     try:
         with Image.open(io.BytesIO(content), formats=PICTURE_FORMATS) as image:
             width, height, plain = image.width, image.height, image.mode in _COLOURLESS
-            if width * height > PICTURE_PIXELS:
-                raise _too_large(name, f"{width} x {height} pixels")
+            if width * height > (limit := picture_pixels(image.format)):
+                raise _too_large(name, f"{width} x {height} pixels", limit)
             if image.mode == "F":
                 raise DataError(f"{name} holds numbers with fractions, not colours", "convert it to 8 or 16 bits")
             seen = grey(image)
@@ -127,9 +129,9 @@ def too_many_bytes(name: str) -> DataError:
     return DataError(f"{name} is larger than {MAX_BYTES // 1_000_000} MB", "make it smaller or remove it")
 
 
-def _too_large(name: str, what: str) -> DataError:
+def _too_large(name: str, what: str, limit: int = PICTURE_PIXELS) -> DataError:
     return DataError(
-        f"{name} is too large: {what}, more than {PICTURE_PIXELS // 1_000_000} million are not read",
+        f"{name} is too large: {what}, more than {limit // 1_000_000} million are not read",
         "make it smaller or remove it",
     )
 

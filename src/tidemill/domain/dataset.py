@@ -16,6 +16,13 @@ SPLITS = ("train", "val", "test")
 # What a picture file may be: the same for data that is added and for a request that is answered.
 PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 PICTURE_PIXELS = 25_000_000
+_WEBP_PIXELS = 12_000_000  # its decoder keeps three copies more: no picture takes more than 200 MB
+
+
+def picture_pixels(kind: str | None) -> int:
+    """The most pixels that a picture of the format `kind` may have."""
+    return _WEBP_PIXELS if kind == "WEBP" else PICTURE_PIXELS
+
 
 _VERSION = re.compile(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
