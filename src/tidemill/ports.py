@@ -215,9 +215,18 @@ class Ledger(Protocol):
     """The append-only, hash-chained list of events: the truth about registrations, promotions and decisions."""
 
     def append(
-        self, kind: EventKind, model: str, payload: Mapping[str, Any], *, check: Callable[[Sequence[Event]], None]
+        self,
+        kind: EventKind,
+        model: str,
+        payload: Mapping[str, Any],
+        *,
+        check: Callable[[Sequence[Event]], None],
+        who: str | None = None,
     ) -> Event:
-        """One transaction: read the model's events, let `check` refuse (by raising), append. Nobody comes between."""
+        """One transaction: read the model's events, let `check` refuse (by raising), append. Nobody comes between.
+
+        `who` is by default the user of this process.
+        """
 
     def events(self, model: str | None = None) -> list[Event]: ...
 

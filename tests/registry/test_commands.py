@@ -33,7 +33,7 @@ def test_list_show_promote_rollback_history_verify(project: Layout) -> None:
     assert table[0].split("\t") == ["version", "alias", "quality", "data", "registered", "bundle"]
     assert table[2].split("\t")[:2] == [f"{NAME}/2", "champion"]
     events = tidemill(project, "models", "history", NAME, "--json").json
-    assert [event["kind"] for event in events[3:]] == ["promoted", "promoted", "promoted", "rolled_back"]
+    assert [event["kind"] for event in events[3:]] == ["promoted", "promoted", "refused", "promoted", "rolled_back"]
     text = tidemill(project, "models", "history", NAME).out
     assert "forced: to try it" in text and f"from {NAME}/3 to {NAME}/2: no better" in text
     then = tidemill(project, "models", "history", NAME, "--at", events[3]["at"], "--json").json

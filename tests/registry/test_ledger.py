@@ -144,16 +144,16 @@ def test_time_never_runs_backwards(ledger: SqlLedger, tmp_path: Path) -> None:
 def test_each_migration_runs_once_and_a_new_one_is_taken(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
     SqlLedger(uri).append("decided", "m", {}, check=anything)
 
-    def m003_marks(connection: sa.Connection) -> None:
+    def m005_marks(connection: sa.Connection) -> None:
         connection.execute(sa.text("CREATE TABLE tidemill_marks (mark INTEGER)"))
 
-    steps: tuple[Callable[[sa.Connection], None], ...] = (*_migrations.STEPS, m003_marks)
+    steps: tuple[Callable[[sa.Connection], None], ...] = (*_migrations.STEPS, m005_marks)
     monkeypatch.setattr(_migrations, "STEPS", steps)
     for _ in range(2):
         assert len(SqlLedger(uri).events()) == 1
     with sa.create_engine(uri).connect() as connection:
         names = connection.execute(sa.text("SELECT name FROM tidemill_migrations ORDER BY name")).scalars().all()
-    assert names == ["m001_events", "m002_events_by_model", "m003_marks"]
+    assert names == ["m001_events", "m002_events_by_model", "m003_head", "m004_aliases", "m005_marks"]
 
 
 def test_a_file_that_is_no_database_is_a_storage_error(tmp_path: Path) -> None:

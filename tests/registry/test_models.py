@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -86,7 +88,10 @@ def test_an_equal_one_is_refused_with_its_figures_and_forced_with_a_reason(proje
     with pytest.raises(GateError, match=r"better: accuracy 0\.\d+ against 0\.\d+.*p = 1, below 0.05") as refused:
         models.promote(project, NAME, AGAIN)
     assert f"models promote {NAME} {AGAIN} --force REASON" in refused.value.remedy
-    assert len(models.ledger(project).events()) == lines
+    last = models.ledger(project).events()[lines:]
+    assert [line.kind for line in last] == ["refused"] and last[0].payload["champion"] == GOOD
+    verdict = from_plain(Evidence, last[0].payload["evidence"])
+    assert not verdict.held and verdict.rows == 107 and verdict.p_value == 1 and verdict.alpha == 0.05
     check_manifest(project, GOOD)
     event = models.promote(project, NAME, AGAIN, force="a new machine")
     assert event.payload["forced"] == "a new machine" and not from_plain(Evidence, event.payload["evidence"]).held
@@ -148,7 +153,7 @@ def test_history_knows_who_was_champion_at_any_time(project: Layout) -> None:
         models.history(project, "none")
 
 
-@pytest.mark.parametrize("lost", ["manifest", "marker", "both", "torn"])
+@pytest.mark.parametrize("lost", ["manifest", "memory", "both", "torn"])
 def test_what_a_killed_promotion_left_behind_is_made_up_for(project: Layout, lost: str) -> None:
     """After the ledger's line the process died: the manifest and MLflow's alias are still the old ones."""
     models.promote(project, NAME, POOR)
@@ -159,8 +164,10 @@ def test_what_a_killed_promotion_left_behind_is_made_up_for(project: Layout, los
     champion = project.serving / NAME / "champion.json"
     if lost in ("manifest", "both"):
         champion.unlink()
-    if lost in ("marker", "both"):
-        (project.cache / "registry" / f"{NAME}.json").unlink()
+    if lost in ("memory", "both"):  # of what MLflow's aliases were set to: a project from before it was kept
+        with closing(sqlite3.connect(project.database)) as database:
+            database.execute("DELETE FROM tidemill_aliases")
+            database.commit()
     if lost == "torn":
         champion.write_bytes(champion.read_bytes()[:40])
     models.reconcile(project)

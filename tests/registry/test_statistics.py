@@ -12,10 +12,28 @@ from tidemill.stages.statistics import bootstrap, mcnemar, paired_difference, wa
 
 
 @pytest.mark.parametrize("pair", [(0, 0), (1, 0), (0, 5), (7, 3), (60, 40), (1500, 1400), (0, 3000)])
-def test_mcnemar_is_the_exact_binomial_tail(pair: tuple[int, int]) -> None:
+def test_mcnemar_is_the_binomial_tail_with_half_of_its_first_term(pair: tuple[int, int]) -> None:
     b, c = pair
-    wanted = stats.binomtest(b, b + c, 0.5, alternative="greater").pvalue if b + c else 1.0
-    assert mcnemar(b, c) == pytest.approx(float(wanted), rel=1e-9)
+    exact = stats.binomtest(b, b + c, 0.5, alternative="greater").pvalue if b + c else 1.0
+    half = stats.binom.pmf(b, b + c, 0.5) / 2 if b + c else 0.0
+    assert mcnemar(b, c) == pytest.approx(float(exact - half), rel=1e-9)
+
+
+def test_the_level_holds_and_the_power_suffices_over_all_outcomes() -> None:
+    """Not drawn but summed: every number of discordant rows of 2,500, and every way in which they can fall."""
+
+    def promoted(gain: float) -> float:
+        total = 0.0
+        for discordant in range(40, 180):
+            here = stats.binom.pmf(discordant, 2500, 0.04)
+            share = stats.binom.pmf(range(discordant + 1), discordant, (0.04 + gain) / 0.08)
+            passes = [mcnemar(b, discordant - b) < 0.05 for b in range(discordant + 1)]
+            total += here * share[passes].sum()
+        return float(total)
+
+    assert promoted(-0.01) < 1e-4
+    assert 0.045 < promoted(0.0) < 0.05
+    assert promoted(0.01) > 0.80
 
 
 def _draws(gain: float, *, trials: int, rows: int, disagreement: float = 0.04) -> list[tuple[int, int]]:

@@ -10,7 +10,9 @@ from typing import Any, Literal
 from tidemill.domain.digest import Digest
 from tidemill.domain.record import to_plain
 
-EventKind = Literal["registered", "promoted", "rolled_back", "reported", "decided"]
+EventKind = Literal["registered", "promoted", "refused", "rolled_back", "aliased", "retired", "reported", "decided"]
+MOVES: tuple[EventKind, ...] = ("registered", "promoted", "rolled_back", "aliased", "retired")
+"""The kinds that change which version an alias means."""
 GENESIS = Digest("sha256:" + "0" * 64)
 
 
@@ -50,11 +52,15 @@ def event_digest(
 
 @dataclass(frozen=True, slots=True)
 class RegistryState:
-    """One model's state. `champions` is the stack that `rollback` walks down: the last one serves."""
+    """One model's state. `champions` is the stack that `rollback` walks down: the last one serves.
+
+    `retired` versions were deleted in the registry: they stay known, for what they answered, and can serve no more.
+    """
 
     versions: Mapping[int, ModelVersion] = field(default_factory=dict)
     champions: tuple[int, ...] = ()
     challenger: int | None = None
+    retired: frozenset[int] = frozenset()
 
     @property
     def champion(self) -> int | None:
@@ -66,6 +72,7 @@ def fold(events: Iterable[Event], *, until: datetime | None = None) -> RegistryS
     versions: dict[int, ModelVersion] = {}
     champions: list[int] = []
     challenger: int | None = None
+    retired: set[int] = set()
     for event in events:
         if until is not None and event.at > until:
             break
@@ -84,6 +91,17 @@ def fold(events: Iterable[Event], *, until: datetime | None = None) -> RegistryS
             case "rolled_back":
                 if champions:
                     champions.pop()
+            case "aliased" if event.payload.get("taken"):
+                if event.payload["alias"] == "challenger":
+                    challenger = number
+                else:  # taken away, there is none, and nothing to go back to
+                    champions = [*champions, number] if number is not None else []
+                    challenger = None if challenger == number else challenger
+            case "retired":
+                assert isinstance(number, int)
+                retired.add(number)
+                champions = [each for each in champions if each != number]
+                challenger = None if challenger == number else challenger
             case _:
                 pass
-    return RegistryState(versions, tuple(champions), challenger)
+    return RegistryState(versions, tuple(champions), challenger, frozenset(retired))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from tidemill.domain.digest import Digest
 from tidemill.domain.evidence import Check, Evidence
 from tidemill.domain.record import to_plain
 from tidemill.domain.registry import Event, ModelVersion, RegistryState, fold
@@ -14,8 +17,9 @@ from tidemill.errors import BundleError, BusyError, GateError, InputError, State
 from tidemill.files import locked, write_atomic
 from tidemill.project.bundles import local_bundle, open_predictor
 from tidemill.project.configuration import config
+from tidemill.project.database import foreign_uri
 from tidemill.project.layout import Layout
-from tidemill.project.publishing import reconcile
+from tidemill.project.publishing import publish, reconcile
 from tidemill.project.registry import events, ledger, no_such_model, state, version_of
 
 if TYPE_CHECKING:
@@ -30,21 +34,23 @@ def promote(
     """Make version `number` champion, on the evidence of the newest data version's test split.
 
     Raises GateError listing the checks that do not hold, unless `force` gives a reason; InputError for the present
-    champion. The evidence is in the event's payload and under reports/. One promotion of a model runs at a time.
+    champion. The evidence is in the ledger, also that of a refusal, and under reports/. One promotion of a model runs
+    at a time.
     """
     version = version_of(state(layout, name), name, number)
     with locked(layout.locks / f"promote-{name}", timeout=_WAIT, what=f"a promotion of {name}"):
         reconcile(layout, name)
         known = state(layout, name)
-        _refuse_champion(known, version)
+        _refuse(known, version)
         champion = known.versions[known.champion] if known.champion is not None else None
         evidence = _evidence(layout, version, champion, force, reporter)
         if evidence is not None and not evidence.held and force is None:
+            _keep_report(layout, _enter_refusal(layout, known, version, evidence))
             raise _not_held(version, evidence)
 
         def check(found: Sequence[Event]) -> None:
             now = fold(found)
-            _refuse_champion(now, version)
+            _refuse(now, version)
             if now.champion != known.champion:
                 raise BusyError(f"another champion of {name} came meanwhile", "look at it, and run this again")
 
@@ -57,6 +63,7 @@ def promote(
         }
         event = ledger(layout).append("promoted", name, payload, check=check)
         _keep_report(layout, event)
+        publish(layout, name)
         reconcile(layout, name)
     return event
 
@@ -65,6 +72,7 @@ def rollback(layout: Layout, name: str, reason: str | None = None) -> Event:
     """Put the champion before the present one back. Raises StateError when there was none."""
     state(layout, name)
     with locked(layout.locks / f"promote-{name}", timeout=_WAIT, what=f"a promotion of {name}"):
+        reconcile(layout, name)
         champions = state(layout, name).champions
         if len(champions) < 2:
             raise StateError(
@@ -78,6 +86,7 @@ def rollback(layout: Layout, name: str, reason: str | None = None) -> Event:
 
         payload = {"from": champions[-1], "to": champions[-2], "reason": reason}
         event = ledger(layout).append("rolled_back", name, payload, check=check)
+        publish(layout, name)  # servers first: MLflow may take seconds
         reconcile(layout, name)
     return event
 
@@ -97,9 +106,12 @@ def verify(layout: Layout) -> tuple[Check, ...]:
     """
     from tidemill.bundle.read import open_bundle
 
-    if not events(layout):
+    reports = _reported(layout)
+    if not events(layout) and not reports:
         return (Check("ledger", True, "no line yet"),)
-    checks = [Check("ledger", True, f"{ledger(layout).verify()} lines, each hash as it should be")]
+    number = ledger(layout).verify()
+    _check_reports(events(layout), reports)
+    checks = [Check("ledger", True, f"{number} lines, each hash as it should be, none missing")]
     for name in dict.fromkeys(event.model for event in events(layout) if event.kind == "registered"):
         for version in state(layout, name).versions.values():
             try:
@@ -110,9 +122,52 @@ def verify(layout: Layout) -> tuple[Check, ...]:
     return tuple(checks)
 
 
-def _refuse_champion(known: RegistryState, version: ModelVersion) -> None:
+def _reported(layout: Layout) -> dict[Path, Any]:
+    """The lines that were kept as files too, by file; what no longer can be read is no witness."""
+    own, found = _ledger_name(), {}
+    for path in sorted(layout.reports.glob("promotion-*/promotion.json")):
+        with contextlib.suppress(OSError, ValueError):
+            line = json.loads(path.read_bytes())
+            whole = isinstance(line, dict) and {"sequence", "digest", "kind"} <= line.keys()
+            if whole and line.get("ledger", "") == own:
+                found[path] = line
+    return found
+
+
+def _ledger_name() -> str:
+    """Which ledger a line is of: each tracking server has its own; empty for that in the project's database."""
+    uri = foreign_uri()
+    return Digest.of_bytes(uri.encode()).short if uri else ""
+
+
+def _check_reports(lines: Sequence[Event], reports: Mapping[Path, Any]) -> None:
+    """Raises GateError for a line that was kept outside of the database, and is not in it as it was."""
+    there = {line.sequence: str(line.digest) for line in lines}
+    for path, line in reports.items():
+        if there.get(line["sequence"]) != line["digest"]:
+            which = f"line {line['sequence']} ({line['kind']})"
+            raise GateError(
+                f"the ledger was altered: {which} is not the one in {path.parent.name}",
+                f"compare with {path}, and restore the database from a backup",
+            )
+
+
+def _refuse(known: RegistryState, version: ModelVersion) -> None:
     if known.champion == version.number:
         raise InputError(f"{version} is champion already", f"see  tidemill models history {version.name}")
+    if version.number in known.retired:
+        raise InputError(f"{version} was deleted in MLflow's registry", f"see  tidemill models list {version.name}")
+
+
+def _enter_refusal(layout: Layout, known: RegistryState, version: ModelVersion, evidence: Evidence) -> Event:
+    """Who asks again and again until chance helps shall be seen."""
+    payload = {
+        "version": version.number,
+        "champion": known.champion,
+        "bundle": version.bundle,
+        "evidence": evidence,
+    }
+    return ledger(layout).append("refused", version.name, payload, check=lambda found: None)
 
 
 def _evidence(
@@ -145,7 +200,7 @@ def _not_held(version: ModelVersion, evidence: Evidence) -> GateError:
 
 
 def _keep_report(layout: Layout, event: Event) -> None:
-    """The evidence as a file, for people and programs that do not read the ledger."""
+    """The line as a file, for people and programs that do not read the ledger; `verify` compares the two."""
     folder = layout.reports / f"promotion-{event.model}-{event.payload['version']}-{event.sequence}"
-    content = json.dumps(to_plain(event), indent=1, ensure_ascii=False) + "\n"
+    content = json.dumps({**to_plain(event), "ledger": _ledger_name()}, indent=1, ensure_ascii=False) + "\n"
     write_atomic(folder / "promotion.json", content.encode())

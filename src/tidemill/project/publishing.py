@@ -8,48 +8,81 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tidemill.domain.deployment import Deployment
 from tidemill.domain.record import to_plain
-from tidemill.domain.registry import Event, RegistryState, fold
+from tidemill.domain.registry import MOVES, Event, fold
 from tidemill.files import locked, write_atomic
 from tidemill.project.layout import Layout
-from tidemill.project.registry import events, tracking_uri
+from tidemill.project.noticing import changed, listings, notice, shown, wanted
+from tidemill.project.registry import events, ledger, tracking_uri
 
-_MOVES = ("registered", "promoted", "rolled_back")
+if TYPE_CHECKING:
+    from tidemill.backends.registries.listing import Listing
+
+Pointed = Mapping[str, int | None]
 
 
 def reconcile(layout: Layout, name: str | None = None) -> None:
-    """Let manifests and aliases of `name`, or of every model, follow the ledger. Quick when they do already."""
+    """Let manifests and aliases of `name`, or of every model, follow the ledger. Quick when they do already.
+
+    What somebody else changed in MLflow since it was last set from here is entered in the ledger before.
+    """
     found = events(layout, name)
-    behind = [each for each in _by_model(found) if not _in_step(layout, each, found)]
-    if not behind:
+    names = _by_model(found)
+    if not names:
+        return
+    listed, pointed = listings(layout, names), ledger(layout).pointed()
+    if all(_in_step(layout, each, found, listed.get(each), pointed.get(each)) for each in names):
         return
     with locked(layout.locks / "reconcile", what="the registry"):
-        found = events(layout, name)  # read again: whoever held the lock may have been later than we
-        for each in behind:
-            own = [event for event in found if event.model == each]
-            _publish(layout, each, own)
-            _point(layout, each, own)
-            write_atomic(_marker(layout, each), json.dumps({"sequence": _last(own, _MOVES)}).encode())
+        listed, pointed = listings(layout, names), ledger(layout).pointed()  # again: somebody else may have been here
+        for each in names:
+            _follow(layout, each, listed.get(each), pointed.get(each))
+
+
+def publish(layout: Layout, name: str) -> None:
+    """Let the manifests of `name` follow the ledger, which needs no MLflow; `reconcile` does the rest."""
+    with locked(layout.locks / "reconcile", what="the registry"):
+        _publish(layout, name, events(layout, name))
+
+
+def _follow(layout: Layout, name: str, listing: Listing | None, pointed: Pointed | None) -> None:
+    own = events(layout, name)
+    if changed(listing, fold(own), pointed):
+        assert pointed is not None
+        notice(layout, name, listing, own, pointed)
+        own = events(layout, name)
+    if _in_step(layout, name, own, listing, pointed):
+        return
+    _publish(layout, name, own)
+    aims = wanted(fold(own))
+    if shown(listing) != aims:
+        _point(layout, name, aims)
+    ledger(layout).set_pointed(name, aims)
 
 
 def _by_model(found: Iterable[Event]) -> list[str]:
     return list(dict.fromkeys(event.model for event in found if event.kind == "registered"))
 
 
-def _in_step(layout: Layout, name: str, found: Sequence[Event]) -> bool:
+def _in_step(
+    layout: Layout, name: str, found: Sequence[Event], listing: Listing | None, pointed: Pointed | None
+) -> bool:
     own = [event for event in found if event.model == name]
+    state = fold(own)
+    aims = wanted(state)
+    if pointed != aims or shown(listing) != aims or changed(listing, state, pointed):
+        return False
     try:
-        if json.loads(_marker(layout, name).read_bytes()) != {"sequence": _last(own, _MOVES)}:
-            return False
         return all(
-            _read(manifest) == (None if wanted is None else _content(wanted))
-            for manifest, wanted in _manifests(layout, name, own)
+            _read(manifest) == (None if deployment is None else _content(deployment))
+            for manifest, deployment in _manifests(layout, name, own)
         )
-    except (OSError, ValueError):
+    except OSError:
         return False
 
 
@@ -57,41 +90,41 @@ def _publish(layout: Layout, name: str, own: Sequence[Event]) -> None:
     from tidemill.project.bundles import local_bundle
 
     state = fold(own)
-    for manifest, wanted in _manifests(layout, name, own):
-        if wanted is None:
+    for manifest, deployment in _manifests(layout, name, own):
+        if deployment is None:
             manifest.unlink(missing_ok=True)
-        elif _read(manifest) != _content(wanted):
-            local_bundle(layout, state.versions[wanted.version])
-            write_atomic(manifest, _content(wanted))
+        elif _read(manifest) != _content(deployment):
+            local_bundle(layout, state.versions[deployment.version])
+            write_atomic(manifest, _content(deployment))
 
 
-def _point(layout: Layout, name: str, own: Sequence[Event]) -> None:
+def _point(layout: Layout, name: str, aims: Pointed) -> None:
     from tidemill.backends.registries.mlflow import MlflowRegistry
 
     registry = MlflowRegistry(tracking_uri(layout))
-    for alias, number in _aliases(fold(own)):
+    for alias, number in aims.items():
         registry.point(name, alias, number)
-
-
-def _aliases(state: RegistryState) -> list[tuple[str, int | None]]:
-    return [("champion", state.champion), ("challenger", state.challenger)]
 
 
 def _manifests(layout: Layout, name: str, own: Sequence[Event]) -> list[tuple[Path, Deployment | None]]:
     """Each alias's manifest with what it must say; None where it must not be."""
     state = fold(own)
-    kinds = {"champion": _MOVES[1:], "challenger": _MOVES}
     found: list[tuple[Path, Deployment | None]] = []
-    for alias, number in _aliases(state):
+    for alias, number in wanted(state).items():
         manifest = layout.serving / name / f"{alias}.json"
         if number is None:
             found.append((manifest, None))
             continue
-        version = state.versions[number]
-        line = next(event for event in reversed(own) if event.kind in kinds[alias])
+        version, line = state.versions[number], _came(alias, own)
         place = os.path.relpath(layout.bundle(version.bundle), manifest.parent)
         found.append((manifest, Deployment(name, alias, number, version.bundle, place, line.at, line.sequence)))
     return found
+
+
+def _came(alias: str, own: Sequence[Event]) -> Event:
+    """The line by which the alias came to mean what it means."""
+    first = [] if alias == "challenger" else ["registered"]
+    return next(event for event in reversed(own) if event.kind in MOVES and event.kind not in first)
 
 
 def _content(deployment: Deployment) -> bytes:
@@ -103,12 +136,3 @@ def _read(path: Path) -> bytes | None:
         return path.read_bytes()
     except FileNotFoundError:
         return None
-
-
-def _last(own: Sequence[Event], kinds: Sequence[str]) -> int:
-    return max((event.sequence for event in own if event.kind in kinds), default=0)
-
-
-def _marker(layout: Layout, name: str) -> Path:
-    """Up to which line MLflow's aliases were set; it may be lost, and then they are set again."""
-    return layout.cache / "registry" / f"{name}.json"

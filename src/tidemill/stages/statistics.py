@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -23,17 +24,21 @@ class Difference(NamedTuple):
 
 
 def mcnemar(only_challenger: int, only_champion: int) -> float:
-    """One-sided exact p-value: how likely it is to see this many rows, or more, that only the challenger has right.
+    """One-sided mid-p value: how likely so many rows, or more, that only the challenger has right are by chance.
 
-    Under equality each discordant row falls to either with probability 1/2: P(X >= b), X ~ Binomial(b + c, 1/2)
-    (McNemar, Psychometrika 12, 1947, in its exact form).
+    Under equality each discordant row falls to either with probability 1/2 (McNemar, Psychometrika 12, 1947), so that
+    the value is P(X > b) + P(X = b)/2, X ~ Binomial(b + c, 1/2). The exact test, which counts the whole of P(X = b),
+    spends 4 % of an allowed 5 % at a hundred such rows, and finds less (Fagerland, Lydersen and Laake, BMC Medical
+    Research Methodology 13:91, 2013). Without any discordant row nothing speaks for a difference: 1.
     """
     number = only_challenger + only_champion
-    term = tail = math.comb(number, only_challenger)
+    if not number:
+        return 1.0
+    first = term = tail = math.comb(number, only_challenger)
     for k in range(only_challenger, number):
         term = term * (number - k) // (k + 1)
         tail += term
-    return float(tail / 2**number)
+    return float(Fraction(2 * tail - first, 2 ** (number + 1)))
 
 
 def paired_difference(only_challenger: int, only_champion: int, rows: int) -> Difference:

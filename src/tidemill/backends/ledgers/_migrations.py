@@ -33,6 +33,22 @@ EVENTS = sa.Table(
     sa.Column("digest", sa.String(71), nullable=False, unique=True),
 )
 
+HEAD = sa.Table(
+    "tidemill_head",
+    _tables,
+    sa.Column("one", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("sequence", sa.Integer, nullable=False),
+    sa.Column("digest", sa.String(71), nullable=False),
+)
+
+ALIASES = sa.Table(
+    "tidemill_aliases",
+    _tables,
+    sa.Column("model", sa.String(63), primary_key=True),
+    sa.Column("alias", sa.String(63), primary_key=True),
+    sa.Column("version", sa.Integer, nullable=True),
+)
+
 
 def is_current(connection: sa.Connection) -> bool:
     """Whether every step was taken."""
@@ -67,4 +83,30 @@ def m002_events_by_model(connection: sa.Connection) -> None:
     connection.execute(sa.text("CREATE INDEX tidemill_events_model ON tidemill_events (model, sequence)"))
 
 
-STEPS: tuple[Callable[[sa.Connection], None], ...] = (m001_events, m002_events_by_model)
+def m003_head(connection: sa.Connection) -> None:
+    """The last line again, by itself: a list that lost its end is as good a chain as a whole one."""
+    connection.execute(
+        sa.text(
+            "CREATE TABLE tidemill_head (one INTEGER PRIMARY KEY, sequence INTEGER NOT NULL, "
+            "digest VARCHAR(71) NOT NULL)"
+        )
+    )
+    connection.execute(
+        sa.text(
+            "INSERT INTO tidemill_head (one, sequence, digest) "
+            "SELECT 1, sequence, digest FROM tidemill_events ORDER BY sequence DESC LIMIT 1"
+        )
+    )
+
+
+def m004_aliases(connection: sa.Connection) -> None:
+    """What the registry's aliases were last set to: what they are besides, somebody else has set."""
+    connection.execute(
+        sa.text(
+            "CREATE TABLE tidemill_aliases (model VARCHAR(63) NOT NULL, alias VARCHAR(63) NOT NULL, "
+            "version INTEGER, PRIMARY KEY (model, alias))"
+        )
+    )
+
+
+STEPS: tuple[Callable[[sa.Connection], None], ...] = (m001_events, m002_events_by_model, m003_head, m004_aliases)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import sqlalchemy as sa
 
-from tidemill.backends.ledgers._migrations import EVENTS, LOCK, is_current, migrate
+from tidemill.backends.ledgers._migrations import ALIASES, EVENTS, HEAD, LOCK, is_current, migrate
 from tidemill.domain.digest import Digest
 from tidemill.domain.record import now, to_plain
 from tidemill.domain.registry import GENESIS, Event, EventKind, event_digest
@@ -60,9 +60,18 @@ class SqlLedger:
                 migrate(connection)
 
     def append(
-        self, kind: EventKind, model: str, payload: Mapping[str, Any], *, check: Callable[[Sequence[Event]], None]
+        self,
+        kind: EventKind,
+        model: str,
+        payload: Mapping[str, Any],
+        *,
+        check: Callable[[Sequence[Event]], None],
+        who: str | None = None,
     ) -> Event:
-        """Add a line, unless `check`, which sees the model's events while nobody else can write, raises."""
+        """Add a line, unless `check`, which sees the model's events while nobody else can write, raises.
+
+        `who` is by default the user of this process.
+        """
         plain = to_plain(payload)
         with self._transaction() as connection:
             check(_Events(lambda: _read(connection, model)))
@@ -70,10 +79,12 @@ class SqlLedger:
             sequence = last["sequence"] + 1 if last else 1
             previous = Digest(last["digest"]) if last else GENESIS
             at = max(now(), datetime.fromisoformat(last["at"])) if last else now()  # time never runs backwards
-            who = _who()
-            digest = event_digest(sequence, at, who, kind, model, plain, previous)
-            event = Event(sequence, at, who, kind, model, plain, previous, digest)
+            name = (who or user())[:200]
+            digest = event_digest(sequence, at, name, kind, model, plain, previous)
+            event = Event(sequence, at, name, kind, model, plain, previous, digest)
             connection.execute(EVENTS.insert().values(**_row(event)))
+            connection.execute(HEAD.delete())
+            connection.execute(HEAD.insert().values(one=1, sequence=sequence, digest=str(digest)))
         return event
 
     def events(self, model: str | None = None) -> list[Event]:
@@ -82,19 +93,49 @@ class SqlLedger:
             return _read(connection, model)
 
     def verify(self) -> int:
-        """The number of lines, each checked against its hash and the one before. Raises GateError where that breaks."""
-        previous, number = GENESIS, 0
-        for number, event in enumerate(self.events(), start=1):
+        """The number of lines, each checked against its hash and the one before, and the last one against the head.
+
+        Raises GateError where that breaks.
+        """
+        with self._transaction(write=False) as connection:
+            events = _read(connection, None)
+            head = connection.execute(sa.select(HEAD)).mappings().first()
+        previous = GENESIS
+        for number, event in enumerate(events, start=1):
             again = event_digest(
                 event.sequence, event.at, event.who, event.kind, event.model, event.payload, event.previous
             )
             if event.sequence != number or event.previous != previous or event.digest != again:
-                raise GateError(
-                    f"the ledger was altered at line {number} ({event.kind} of {event.model})",
-                    "restore the database from a backup; lines before it are intact",
-                )
+                raise _altered(f"altered at line {number} ({event.kind} of {event.model})", number)
             previous = event.digest
-        return number
+        self._check_end(events, head)
+        return len(events)
+
+    def pointed(self) -> dict[str, dict[str, int | None]]:
+        """What the registry's aliases were last set to from here, by model and alias."""
+        found: dict[str, dict[str, int | None]] = {}
+        with self._transaction(write=False) as connection:
+            for row in connection.execute(sa.select(ALIASES)).mappings():
+                found.setdefault(row["model"], {})[row["alias"]] = row["version"]
+        return found
+
+    def set_pointed(self, model: str, aliases: Mapping[str, int | None]) -> None:
+        """Remember what the aliases of `model` were set to."""
+        rows = [{"model": model, "alias": alias, "version": version} for alias, version in aliases.items()]
+        with self._transaction() as connection:
+            connection.execute(ALIASES.delete().where(ALIASES.c.model == model))
+            connection.execute(ALIASES.insert(), rows)
+
+    @staticmethod
+    def _check_end(events: Sequence[Event], head: sa.RowMapping | None) -> None:
+        """Lines after the head are no harm: a program from before there was one has written them."""
+        if head is None:
+            if events:
+                raise _altered("altered: what its last line was is gone", len(events))
+        elif head["sequence"] > len(events):
+            raise _altered(f"cut off: it ends at line {len(events)}, and had {head['sequence']}", len(events) + 1)
+        elif events[head["sequence"] - 1].digest != head["digest"]:
+            raise _altered(f"altered at line {head['sequence']}, which is another than was written", head["sequence"])
 
     def close(self) -> None:
         """Give back the connections."""
@@ -144,23 +185,32 @@ def _row(event: Event) -> dict[str, Any]:
 
 
 def _event(row: sa.RowMapping) -> Event:
-    return Event(
-        sequence=row["sequence"],
-        at=datetime.fromisoformat(row["at"]),
-        who=row["who"],
-        kind=row["kind"],
-        model=row["model"],
-        payload=json.loads(row["payload"]),
-        previous=Digest(row["previous"]),
-        digest=Digest(row["digest"]),
-    )
+    try:
+        return Event(
+            sequence=row["sequence"],
+            at=datetime.fromisoformat(row["at"]),
+            who=row["who"],
+            kind=row["kind"],
+            model=row["model"],
+            payload=json.loads(row["payload"]),
+            previous=Digest(row["previous"]),
+            digest=Digest(row["digest"]),
+        )
+    except (ValueError, TypeError):
+        raise _altered(f"altered at line {row['sequence']}, which cannot be read", row["sequence"]) from None
 
 
-def _who() -> str:
+def user() -> str:
+    """Who runs this process, for the ledger."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # a container's user need not have a name
         return "unknown"
+
+
+def _altered(how: str, line: int) -> GateError:
+    intact = f"; the {line - 1} lines before it are intact" if line > 1 else ""
+    return GateError(f"the ledger was {how}", f"restore the database from a backup{intact}")
 
 
 def _refused(error: sa.exc.DatabaseError) -> BusyError | StorageError:

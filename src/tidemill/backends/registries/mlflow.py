@@ -11,7 +11,7 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +22,7 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 import tidemill
+from tidemill.backends.registries.listing import Listed, Listing, moment
 from tidemill.domain.digest import Digest
 from tidemill.domain.record import now
 from tidemill.domain.registry import ModelVersion
@@ -76,6 +77,35 @@ class MlflowRegistry:
         """Every registered name, sorted."""
         with _translated("reading the registry"):
             return sorted(model.name for model in _pages(self._client.search_registered_models))
+
+    def listing(self, name: str) -> Listing | None:
+        """Aliases, and the versions with their descriptions and tags; None for a name that is not registered."""
+        with _translated(f"reading {name}"):
+            try:
+                model = self._client.get_registered_model(name)
+            except MlflowException as error:
+                if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                    return None
+                raise
+            versions = {
+                int(each.version): Listed(each.description or "", dict(each.tags)) for each in self._search(name)
+            }
+        aliases = {alias: int(number) for alias, number in model.aliases.items()}
+        return Listing(aliases, versions, moment(model.last_updated_timestamp))
+
+    def describe(self, version: ModelVersion, text: str) -> None:
+        """Give the version this description; an empty one takes it away."""
+        with _translated(f"describing {version}"):
+            self._client.update_model_version(version.name, str(version.number), text)
+
+    def tag(self, version: ModelVersion, tags: Mapping[str, str], remove: Iterable[str] = ()) -> None:
+        """Set tags of the version, and remove some; one that is not there is no error."""
+        name, number = version.name, str(version.number)
+        with _translated(f"tagging {version}"):
+            for key, value in tags.items():
+                self._client.set_model_version_tag(name, number, key, value)
+            for key in remove:
+                self._client.delete_model_version_tag(name, number, key)
 
     def point(self, name: str, alias: str, number: int | None) -> None:
         """Set an alias, or remove it with None."""

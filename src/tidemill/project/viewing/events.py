@@ -61,6 +61,25 @@ def _rolled_back(model: str, payload: Mapping[str, Any]) -> Words:
     return "Rolled back", text, "bad", "", None
 
 
+def _refused(model: str, payload: Mapping[str, Any]) -> Words:
+    evidence = payload.get("evidence") or {}
+    failed = [str(check.get("name")) for check in evidence.get("checks", ()) if not check.get("held")]
+    text = f"{model}/{payload.get('version')}: {', '.join(failed)} did not hold"
+    return "Not promoted", text, "plain", "", None
+
+
+def _aliased(model: str, payload: Mapping[str, Any]) -> Words:
+    number = payload.get("version")
+    text = f"{payload.get('alias')} of {model} {f'set to {model}/{number}' if number else 'removed'} in MLflow"
+    return (
+        ("Alias moved", text, "warn", "", None) if payload.get("taken") else ("Alias put back", text, "warn", "", None)
+    )
+
+
+def _retired(model: str, payload: Mapping[str, Any]) -> Words:
+    return "Retired", f"{model}/{payload.get('version')} was deleted in MLflow", "warn", "", None
+
+
 def _reported(model: str, payload: Mapping[str, Any]) -> Words:
     report = str(payload.get("report"))
     features = _names(payload.get("drifted"))
@@ -98,7 +117,10 @@ def _decided(model: str, payload: Mapping[str, Any]) -> Words:
 _WORDS: Mapping[str, Callable[[str, Mapping[str, Any]], Words]] = {
     "registered": _registered,
     "promoted": _promoted,
+    "refused": _refused,
     "rolled_back": _rolled_back,
+    "aliased": _aliased,
+    "retired": _retired,
     "reported": _reported,
     "decided": _decided,
 }

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @json_option
 def command(name: str, at: str | None, as_json: bool) -> None:
     """Show what happened to NAME, or who was champion at a time."""
-    from tidemill.cli import models_view
+    from tidemill.cli.history_view import print_history
     from tidemill.project import models
     from tidemill.project.layout import find_project
 
@@ -34,7 +34,7 @@ def command(name: str, at: str | None, as_json: bool) -> None:
         click.echo(f"champion at {when.isoformat()}: {found['champion'] or 'none'}")
         click.echo(f"challenger: {found['challenger'] or 'none'}")
     else:
-        models_view.print_history(events)
+        print_history(events)
 
 
 def _state(name: str, events: list[Event], at: datetime) -> dict[str, Any]:
