@@ -83,7 +83,7 @@ class App:
         self._sink.close()
 
     def _build(self, access: Access) -> Service:
-        service = Service(self.model, self._sink, Journal(self.log))
+        service = Service([self.model], self._sink, Journal(self.log))
         self._app = build_app(service, access)
         return service
 

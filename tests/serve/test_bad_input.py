@@ -244,7 +244,9 @@ def test_a_full_queue_says_when_to_come_again(made: Path, start: Start, monkeypa
     app = start(made / "reg")
 
     async def flood() -> list[Any]:
-        asked = [app.service.ask(rows("tabular", [ROW] * 8), time.perf_counter()) for _ in range(30)]  # in one turn
+        asked = [
+            app.service.slots[0].ask(rows("tabular", [ROW] * 8), time.perf_counter()) for _ in range(30)
+        ]  # in one turn
         return [*await asyncio.gather(*asked, return_exceptions=True)]
 
     outcomes = app.call(flood)

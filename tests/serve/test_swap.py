@@ -136,8 +136,8 @@ def test_a_version_that_is_taken_back_before_the_loop_switched_is_gone(
             heard += capsys.readouterr().err
 
     async def main() -> int:
-        service = Service(load(first, 1), sink, Journal(tmp_path / "log"))
-        watcher = Watcher(manifest, service, lambda deployment, place: load(place, deployment.version))
+        service = Service([load(first, 1)], sink, Journal(tmp_path / "log"))
+        watcher = Watcher(manifest, service.slots[0], lambda deployment, place: load(place, deployment.version))
         publish(layout.serving, second, 2)
         said("now serving: digits/2")
         write_atomic(manifest, content)
@@ -145,7 +145,7 @@ def test_a_version_that_is_taken_back_before_the_loop_switched_is_gone(
         watcher.close()
         await asyncio.sleep(0)
         await service.drain()
-        return service.model.version
+        return service.slots[0].model.version
 
     assert asyncio.run(main()) == 1
     sink.close()

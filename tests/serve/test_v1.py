@@ -106,7 +106,9 @@ def test_requests_that_wait_are_answered_together_each_with_its_own(made: Path, 
 
     async def many() -> list[float]:
         futures = [
-            app.service.ask(rows("tabular", [{"width": float(n), "height": 0}] * (n % 3 + 1)), time.perf_counter())
+            app.service.slots[0].ask(
+                rows("tabular", [{"width": float(n), "height": 0}] * (n % 3 + 1)), time.perf_counter()
+            )
             for n in range(60)
         ]
         answers = await asyncio.gather(*futures)
@@ -125,7 +127,7 @@ def test_only_the_request_with_the_bad_item_fails(made: Path, start: Start) -> N
 
     async def three() -> list[object]:
         requests: list[list[Raw]] = [[ROW], [ROW, bad], [ROW, ROW], [{"width": 3e38, "height": 3e38}]]
-        submitted = [app.service.ask(rows("tabular", inputs), time.perf_counter()) for inputs in requests]
+        submitted = [app.service.slots[0].ask(rows("tabular", inputs), time.perf_counter()) for inputs in requests]
         return [*await asyncio.gather(*submitted, return_exceptions=True)]
 
     first, second, third, infinite = app.call(three)

@@ -125,7 +125,7 @@ def test_tensors_that_wait_are_answered_together(made: Path, start: Start) -> No
     async def nine() -> list[list[float]]:
         tensors = [_tensor("image", "UINT8", pixels[i : i + 1]) for i in range(9)]
         given = [read_tensors(app.model.bundle, {"inputs": [each]}, Binary(memoryview(b""))) for each in tensors]
-        submitted = [app.service.ask(each, time.perf_counter()) for each in given]
+        submitted = [app.service.slots[0].ask(each, time.perf_counter()) for each in given]
         return [answer.scores[0].tolist() for answer in await asyncio.gather(*submitted)]
 
     alone = [_outputs(_infer(app, _tensor("image", "UINT8", pixels[i : i + 1])))["scores"][0] for i in range(9)]

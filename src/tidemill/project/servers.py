@@ -49,11 +49,11 @@ def running_servers(layout: Layout) -> list[ServerRecord]:
 
 
 @contextmanager
-def announced(layout: Layout | None, url: str, model: str) -> Iterator[Callable[[], None]]:
-    """Gives a function that writes this process's server file; the file is removed at the end."""
+def announced(layout: Layout | None, url: str) -> Iterator[Callable[[str], None]]:
+    """Gives a function that writes this process's server file, given the models; the file is removed at the end."""
     path = layout.servers / f"{os.getpid()}.json" if layout else None
 
-    def announce() -> None:
+    def announce(model: str) -> None:
         if path:
             record = ServerRecord(os.getpid(), url, model, now())
             write_atomic(path, json.dumps(to_plain(record)).encode())

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tidemill.domain.deployment import Deployment
 from tidemill.domain.digest import Digest
 from tidemill.errors import ConfigError, InputError, ItemError, NotFoundError
-from tidemill.process import limit_threads
+from tidemill.process import limit_threads, usable_cores
 from tidemill.project.layout import Layout
 from tidemill.project.servers import RunningServer, ServerRecord, announced, running_servers, start_server
 
@@ -52,7 +53,7 @@ class Source:
 
 def serve(
     layout: Layout | None,
-    model_text: str,
+    model_texts: Sequence[str],
     *,
     host: str = "127.0.0.1",
     port: int = 8080,
@@ -63,13 +64,13 @@ def serve(
     worker: str | None = None,
     until_stdin_closes: bool = False,
 ) -> None:
-    """Serve a model until SIGTERM or SIGINT; returns when everything taken is answered and the log is sealed.
+    """Serve models until SIGTERM or SIGINT; returns when everything taken is answered and the log is sealed.
 
     With several `workers` this process only looks after them; `worker` is what it hands to each.
 
-    `model_text` is `name@alias` (watched: a promotion changes the version without a pause), `name/version`, or the
-    directory of a bundle, which needs no project. `log` is the prediction log's folder; without it the project's own,
-    or for a bundle's directory tidemill-log here. Raises BusyError for a port in use, ConfigError when an address
+    Each of `model_texts` is `name@alias` (watched: a promotion changes the version without a pause), `name/version`, or
+    the directory of a bundle, which needs no project. `log` is the prediction log's folder; without it the project's
+    own, or for a bundle's directory tidemill-log here. Raises BusyError for a port in use, ConfigError when an address
     beyond loopback has no token.
     """
     limit_threads()
@@ -82,46 +83,52 @@ def serve(
             f"give --token-file FILE, or set {TOKEN_VARIABLE}",
         )
     access = Access(is_loopback(host), None if token is None else check_token(token))
-    source = find_source(layout, model_text)
-    of_project = layout is not None and source.name is not None  # a bundle given by its directory is not the project's
+    sources = [find_source(layout, text) for text in model_texts]
+    of_project = layout is not None and all(each.name for each in sources)  # bundles by their directories are not its
     folder = log or (layout.log if layout and of_project else Path.cwd() / "tidemill-log")
+    wanted = _Wanted(sources, access, folder, max(1, usable_cores() // workers), access_log)
     if worker is not None:
         handed, ready, shared = worker.split(":", 2)
         with socket.socket(fileno=int(handed)) as listener:
-            _run(
-                listener, source, access, folder, None, lambda url, model: _say(int(ready)), access_log, True,
-                shared=Path(shared),
-            )  # fmt: skip
+            _run(listener, wanted, lambda model: _say(int(ready)), until_stdin_closes=True, shared=Path(shared))
         return
     with listen(host, port) as listener:
         shown = f"[{host}]" if ":" in host else host
         url = f"http://{shown}:{listener.getsockname()[1]}"
-        if workers > 1:
-            _supervise(listener, source, layout, url, workers, until_stdin_closes)
-        else:
-            _run(listener, source, access, folder, layout, _shown, access_log, until_stdin_closes, url=url)
+        with announced(layout, url) as announce:
+
+            def on_ready(models: str) -> None:
+                announce(models)
+                by = f" by {workers} workers" if workers > 1 else ""
+                print(f"ready: {models}{by} at {url}  docs: {url}/docs", flush=True)
+
+            if workers > 1:
+                _supervise(listener, wanted, workers, on_ready, until_stdin_closes)
+            else:
+                _run(listener, wanted, on_ready, until_stdin_closes=until_stdin_closes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What to serve, to whom, with the log in `folder`; `threads` compute a batch."""
+
+    sources: Sequence[Source]
+    access: Access
+    folder: Path
+    threads: int
+    access_log: bool
 
 
 def _supervise(
-    listener: socket.socket, source: Source, layout: Layout | None, url: str, workers: int, until_stdin_closes: bool
+    listener: socket.socket, wanted: _Wanted, workers: int, on_ready: Callable[[str], None], until_stdin_closes: bool
 ) -> None:
+    from tidemill.bundle.read import read_record
     from tidemill.serve.supervise import supervise
 
+    names = [f"{each.name or read_record(each.directory)[0].name}/{each.version}" for each in wanted.sources]
     command = [sys.executable, "-m", "tidemill", *sys.argv[1:]]
-    from tidemill.bundle.read import read_record
-
-    named = f"{source.name or read_record(source.directory)[0].name}/{source.version}"
-    with announced(layout, url, named) as announce:
-
-        def on_ready() -> None:
-            announce()
-            _shown(url, f"{named} by {workers} workers")
-
-        supervise(listener, command, workers, on_ready, until_stdin_closes=until_stdin_closes)
-
-
-def _shown(url: str, model: str) -> None:
-    print(f"ready: {model} at {url}  docs: {url}/docs", flush=True)
+    ready = partial(on_ready, ", ".join(names))
+    supervise(listener, command, workers, ready, until_stdin_closes=until_stdin_closes)
 
 
 def _say(ready: int) -> None:
@@ -130,44 +137,27 @@ def _say(ready: int) -> None:
 
 
 def _run(
-    listener: socket.socket,
-    source: Source,
-    access: Access,
-    folder: Path,
-    layout: Layout | None,
-    on_ready: Callable[[str, str], None],
-    access_log: bool,
-    until_stdin_closes: bool,
-    *,
-    url: str = "",
+    listener: socket.socket, wanted: _Wanted, on_ready: Callable[[str], None], *, until_stdin_closes: bool,
     shared: Path | None = None,
-) -> None:
+) -> None:  # fmt: skip
     from tidemill.backends.sinks.parquet import ParquetSink
     from tidemill.journal.read import Journal
     from tidemill.serve.run import run_server
 
-    model = _load(source)
-    watched = _watched(source)
-    sink = ParquetSink(folder)
+    models = [(_load(each, wanted.threads), _watched(each, wanted.threads)) for each in wanted.sources]
+    sink = ParquetSink(wanted.folder)
     try:
-        with announced(layout, url, model.full_name) as announce:
-
-            def ready() -> None:
-                announce()
-                on_ready(url, model.full_name)
-
-            run_server(
-                listener,
-                model,
-                sink=sink,
-                journal=Journal(folder),
-                access=access,
-                watched=watched,
-                on_ready=ready,
-                access_log=access_log,
-                until_stdin_closes=until_stdin_closes,
-                shared=shared,
-            )
+        run_server(
+            listener,
+            models,
+            sink=sink,
+            journal=Journal(wanted.folder),
+            access=wanted.access,
+            on_ready=partial(on_ready, ", ".join(model.full_name for model, _ in models)),
+            access_log=wanted.access_log,
+            until_stdin_closes=until_stdin_closes,
+            shared=shared,
+        )
     finally:
         sink.close()
 
@@ -199,10 +189,9 @@ def find_source(layout: Layout | None, text: str) -> Source:
     return Source(local_bundle(layout, version), version.name, version.number, version.bundle, manifest)
 
 
-def _load(source: Source) -> ServedModel:
+def _load(source: Source, threads: int) -> ServedModel:
     from tidemill.backends.runtimes.onnx import OnnxRuntime
     from tidemill.bundle.read import read_record
-    from tidemill.process import usable_cores
     from tidemill.serve.model import load_model
 
     return load_model(
@@ -211,18 +200,18 @@ def _load(source: Source) -> ServedModel:
         version=source.version,
         expected=source.digest,
         runtime=OnnxRuntime(),
-        threads=usable_cores(),
+        threads=threads,
     )
 
 
-def _watched(source: Source) -> Watched | None:
+def _watched(source: Source, threads: int) -> Watched | None:
     from tidemill.serve.run import Watched
 
     if source.manifest is None:
         return None
 
     def load(deployment: Deployment, directory: Path) -> ServedModel:
-        return _load(Source(directory, deployment.name, deployment.version, deployment.bundle, None))
+        return _load(Source(directory, deployment.name, deployment.version, deployment.bundle, None), threads)
 
     return Watched(source.manifest, load)
 

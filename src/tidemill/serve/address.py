@@ -46,10 +46,10 @@ class Predict:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         received = time.perf_counter()
         service, named = self._service, scope["path_params"]
-        service.check_name(named["name"], named.get("version"))
+        service.find(named["name"], named.get("version"))
         body = await service.bodies.read(scope, receive)
-        service.check_name(named["name"], named.get("version"))  # a long body may have outlived a version
-        given, asked = self._address.read(service.model, dict(scope["headers"]), body)
-        answer = await service.ask(given, received)
+        slot = service.find(named["name"], named.get("version"))  # a long body may have outlived a version
+        given, asked = self._address.read(slot.model, dict(scope["headers"]), body)
+        answer = await slot.ask(given, received)
         content, kind, headers = self._address.write(answer, asked)
         await send_json(send, 200, content, headers, kind)

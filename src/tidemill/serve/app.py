@@ -22,9 +22,9 @@ from tidemill.serve.feedback import TakeFeedback
 from tidemill.serve.http import send_json
 from tidemill.serve.limits import Access, header
 from tidemill.serve.metrics import CONTENT_TYPE
-from tidemill.serve.model import ServedModel
 from tidemill.serve.openapi import openapi
 from tidemill.serve.service import Service
+from tidemill.serve.slot import Slot
 from tidemill.serve.v1 import Plain
 from tidemill.serve.v2 import Infer, v2_routes
 
@@ -32,6 +32,7 @@ _DOCS = Path(__file__).parent / "static" / "docs.html"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SAFE = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
 _PARTING = ((b"connection", b"close"),)
+_PLAIN, _INFER = Plain(), Infer()
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'self' 'unsafe-inline'; connect-src 'self'"
 
 
@@ -50,8 +51,8 @@ class Guard:
         self.access_log = access_log
         self._prefix = new_prediction_id()  # of this server; requests are numbered from 1
         self._numbers = itertools.count(1)
-        self._known: ServedModel | None = None
-        self._addresses: dict[bytes, Address] = {}
+        self._known = 0
+        self._addresses: dict[bytes, tuple[Address, Slot]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":  # neither lifespan nor websockets
@@ -89,13 +90,16 @@ class Guard:
             if self.access_log:
                 write_line(scope, request_id, status, began)
 
-    def address(self, url: bytes) -> Address | None:
-        """The protocol that the model in service answers at `url`, as clients write it."""
-        model = self.service.model
-        if model is not self._known:
-            self._known, base = model, f"/v2/models/{model.name}"
-            paths = (f"/v1/models/{model.name}:predict", f"{base}/infer", f"{base}/versions/{model.version}/infer")
-            self._addresses = dict(zip((path.encode() for path in paths), (Plain(), Infer(), Infer()), strict=True))
+    def address(self, url: bytes) -> tuple[Address, Slot] | None:
+        """The protocol at `url`, as clients write it, and who answers there; None for all but predictions."""
+        if self._known != self.service.changes:
+            self._known = self.service.changes
+            self._addresses = {}
+            for slot in reversed(self.service.slots):  # of one name, the first is the one that is meant without version
+                for protocol, version, end in ((_PLAIN, "v1", ":predict"), (_INFER, "v2", "/infer")):
+                    base = f"/{version}/models/{slot.model.name}"
+                    self._addresses[f"{base}{end}".encode()] = protocol, slot
+                    self._addresses[f"{base}/versions/{slot.model.version}{end}".encode()] = protocol, slot
         return self._addresses.get(url)
 
     def request_id(self, given: str) -> str:
@@ -108,7 +112,7 @@ def _routes(service: Service) -> list[BaseRoute]:
         return Response(service.metrics(), media_type=CONTENT_TYPE)
 
     async def description(request: Request) -> Response:
-        return Response(openapi(service.model), media_type="application/json")
+        return Response(openapi([slot.model for slot in service.slots]), media_type="application/json")
 
     async def docs(request: Request) -> Response:
         return FileResponse(_DOCS, media_type="text/html", headers={"content-security-policy": _POLICY})
@@ -117,7 +121,8 @@ def _routes(service: Service) -> list[BaseRoute]:
         return RedirectResponse("/docs")
 
     return [
-        Route("/v1/models/{name}:predict", Predict(service, Plain()), methods=["POST"]),
+        Route("/v1/models/{name}:predict", Predict(service, _PLAIN), methods=["POST"]),
+        Route("/v1/models/{name}/versions/{version}:predict", Predict(service, _PLAIN), methods=["POST"]),
         *v2_routes(service),
         Route("/feedback", TakeFeedback(service), methods=["POST"]),
         Route("/metrics", metrics),

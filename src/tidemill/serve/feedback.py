@@ -37,7 +37,8 @@ class TakeFeedback:
         self._lock = asyncio.Lock()  # the journal is read by one at a time
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        labels = read_labels(parse_json(await self._service.bodies.read(scope, receive)), self._service.model.signature)
+        signatures = [slot.model.signature for slot in self._service.slots]
+        labels = read_labels(parse_json(await self._service.bodies.read(scope, receive)), signatures)
         async with self._lock:
             written = await asyncio.to_thread(self._take, labels)
         self._service.meters.feedback += written
@@ -47,34 +48,42 @@ class TakeFeedback:
         """How many were written; the same label given again changes nothing."""
         ids = [each.prediction_id for each in labels]
         found = self._service.journal.find_all(ids)
-        served = self._service.model.name
-        for prediction_id in ids:
-            if prediction_id not in found or found[prediction_id].model != served:
-                raise NotFoundError(f"no prediction {prediction_id[:60]!r} of {served} in the log", _EXAMPLE)
+        served = {slot.model.name: slot.model.signature for slot in reversed(self._service.slots)}
+        for prediction_id, label in labels:
+            if prediction_id not in found or found[prediction_id].model not in served:
+                names = ", ".join(sorted(served))
+                raise NotFoundError(f"no prediction {prediction_id[:60]!r} of {names} in the log", _EXAMPLE)
+            check_label(served[found[prediction_id].model], label)
         known = self._service.journal.labels(ids)
         fresh = [
             each for each in labels if each.prediction_id not in known or known[each.prediction_id].label != each.label
         ]
         if fresh:
-            self._service.sink.feedback([Feedback(each.prediction_id, each.label, now(), served) for each in fresh])
+            self._service.sink.feedback([Feedback(id, label, now(), found[id].model) for id, label in fresh])
         return len(fresh)
 
 
-def read_labels(document: Any, signature: Signature) -> list[Label]:
-    """Labels in the body of a request. Raises InputError for a wrong shape or an unknown label."""
+def read_labels(document: Any, signatures: Sequence[Signature]) -> list[Label]:
+    """Labels in the body of a request. Raises InputError for a wrong shape, or a label that no model knows."""
     items = document if isinstance(document, list) else [document]
     if not 0 < len(items) <= MAX_LABELS:
         raise InputError(f"{len(items):,} labels in one request", f"send 1 to {MAX_LABELS:,} at a time")
-    return [_label(index, item, signature) for index, item in enumerate(items)]
+    return [_label(index, item, signatures) for index, item in enumerate(items)]
 
 
-def _label(index: int, item: Any, signature: Signature) -> Label:
+def _label(index: int, item: Any, signatures: Sequence[Signature]) -> Label:
     if not isinstance(item, dict) or set(item) != {"prediction_id", "label"}:
         raise InputError(f"item {index} is not a label with its prediction id", _EXAMPLE)
     prediction_id, label = item["prediction_id"], item["label"]
     if not isinstance(prediction_id, str) or isinstance(label, bool) or not isinstance(label, str | int | float):
         raise InputError(f"item {index} has a prediction id or a label of a wrong type", _EXAMPLE)
-    return Label(prediction_id, check_label(signature, str(label)))
+    errors = []
+    for signature in signatures:
+        try:
+            return Label(prediction_id, check_label(signature, str(label)))
+        except InputError as error:
+            errors.append(error)
+    raise errors[0]
 
 
 def check_label(signature: Signature, label: str) -> str:

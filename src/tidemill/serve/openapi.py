@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -24,15 +25,12 @@ _ERRORS = {
 }
 
 
-def openapi(model: ServedModel) -> bytes:
-    """OpenAPI 3.1 as JSON; every example in it is a request that this model answers."""
+def openapi(models: Sequence[ServedModel]) -> bytes:
+    """OpenAPI 3.1 as JSON; every example in it is a request that its model answers."""
     paths = {
-        f"/v1/models/{model.name}:predict": {"post": _predict(model)},
-        f"/v2/models/{model.name}/infer": {"post": _infer(model)},
-        f"/v2/models/{model.name}": {"get": _get("Inputs and outputs as tensors", "Open Inference Protocol")},
-        f"/v2/models/{model.name}/ready": {"get": _get("Whether the model answers", "Open Inference Protocol")},
+        **{path: what for model in models for path, what in _of_model(model, models).items()},
         "/v2": {"get": _get("Name and version of the server", "Open Inference Protocol")},
-        "/feedback": {"post": _feedback(model.signature)},
+        "/feedback": {"post": _feedback(models)},
         "/v2/health/live": {"get": _get("Whether the process lives", "Operation")},
         "/v2/health/ready": {"get": _get("Whether requests are answered; a refused new version is named", "Operation")},
         "/metrics": {"get": _get("Counters and latencies for Prometheus", "Operation", "text/plain")},
@@ -40,15 +38,28 @@ def openapi(model: ServedModel) -> bytes:
     document = {
         "openapi": "3.1.0",
         "info": {
-            "title": f"{model.name}/{model.version}",
+            "title": ", ".join(model.full_name for model in models),
             "version": __version__,
-            "description": f"{_about(model.signature)} Bundle {model.digest.short}. Every answer is in the log before "
-            "it is sent, and bears its prediction id.",
+            "description": " ".join(f"{_about(model)} Bundle {model.digest.short}." for model in models)
+            + " Every answer is in the log before it is sent, and bears its prediction id.",
         },
         "paths": paths,
         "components": {"responses": {"Error": _error()}},
     }
     return orjson.dumps(document)
+
+
+def _of_model(model: ServedModel, models: Sequence[ServedModel]) -> dict[str, Any]:
+    """The addresses of a model: with its version, where an earlier one has its name."""
+    protocol = "Open Inference Protocol"
+    first = next(each for each in models if each.name == model.name) is model
+    place = model.name if first else f"{model.name}/versions/{model.version}"
+    return {
+        f"/v1/models/{place}:predict": {"post": _predict(model)},
+        f"/v2/models/{place}/infer": {"post": _infer(model)},
+        f"/v2/models/{place}": {"get": _get("Inputs and outputs as tensors", protocol)},
+        f"/v2/models/{place}/ready": {"get": _get("Whether the model answers", protocol)},
+    }
 
 
 def example(model: ServedModel) -> dict[str, Any]:
@@ -60,10 +71,11 @@ def _item(raw: Raw) -> Any:
     return {"b64": b64encode(raw).decode("ascii")} if isinstance(raw, bytes) else raw
 
 
-def _about(signature: Signature) -> str:
+def _about(model: ServedModel) -> str:
+    signature = model.signature
     given = {"image": "a picture", "text": "a sentence", "tabular": "a row of columns"}[signature.task]
     answer = f"one of {len(signature.labels)} classes" if signature.labels else "a value"
-    return f"Takes {given}, gives {answer}."
+    return f"{model.full_name} takes {given}, gives {answer}."
 
 
 def _predict(model: ServedModel) -> dict[str, Any]:
@@ -133,8 +145,12 @@ def _tensors(model: ServedModel) -> list[dict[str, Any]]:
     return [{"name": RAW_INPUT[model.signature.task], "datatype": "BYTES", "shape": [1], "data": [data]}]
 
 
-def _feedback(signature: Signature) -> dict[str, Any]:
-    label: dict[str, Any] = {"enum": list(signature.labels)} if signature.labels else {"type": "number"}
+def _feedback(models: Sequence[ServedModel]) -> dict[str, Any]:
+    signature = models[0].signature
+    kinds: list[dict[str, Any]] = [
+        {"enum": list(each.signature.labels)} if each.signature.labels else {"type": "number"} for each in models
+    ]
+    label = kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
     item = {
         "type": "object",
         "required": ["prediction_id", "label"],

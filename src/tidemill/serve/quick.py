@@ -20,6 +20,7 @@ from tidemill.serve.failure import render, to_failure
 from tidemill.serve.http import JSON
 from tidemill.serve.job import Answer
 from tidemill.serve.limits import BODY_SECONDS, body_too_slow
+from tidemill.serve.slot import Slot
 
 LARGEST = 1 << 20  # bytes of a body
 
@@ -34,8 +35,8 @@ class QuickProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Take the request on the short way, or leave it to the application."""
         idle = self.cycle is None or self.cycle.response_complete
-        address = self.guard.address(self.url)
-        if idle and address is not None and self.parser.get_method() == b"POST":
+        found = self.guard.address(self.url)
+        if idle and found is not None and self.parser.get_method() == b"POST":
             headers = dict(self.headers)
             length = headers.get(b"content-length", b"")
             if (
@@ -47,7 +48,7 @@ class QuickProtocol(HttpToolsProtocol):
                 and self.parser.get_http_version() == "1.1"
             ):
                 self.scope["method"], self.scope["path"] = "POST", self.url.decode()
-                self.cycle = _Quick(self, address, headers, self.parser.should_keep_alive())  # type: ignore[assignment]
+                self.cycle = _Quick(self, *found, headers, self.parser.should_keep_alive())  # type: ignore[assignment]
                 return
         super().on_headers_complete()
 
@@ -95,6 +96,7 @@ class _Quick:
         "_protocol",
         "_request",
         "_scope",
+        "_slot",
         "body",
         "disconnected",
         "keep_alive",
@@ -103,8 +105,10 @@ class _Quick:
         "response_complete",
     )
 
-    def __init__(self, protocol: QuickProtocol, address: Address, headers: Headers, keep_alive: bool) -> None:
-        self._address, self._headers = address, headers
+    def __init__(
+        self, protocol: QuickProtocol, address: Address, slot: Slot, headers: Headers, keep_alive: bool
+    ) -> None:
+        self._address, self._slot, self._headers = address, slot, headers
         self._asked: Any = None
         self._protocol, self._guard = protocol, protocol.guard
         self._scope: Any = protocol.scope
@@ -119,7 +123,6 @@ class _Quick:
 
     def begin(self) -> None:
         """The body is whole: check it, and have it answered."""
-        service = self._guard.service
         self.more_body = False
         if self.late is not None:
             self.late.cancel()
@@ -127,8 +130,8 @@ class _Quick:
             return
         try:
             self._guard.access.check(self._scope)
-            given, self._asked = self._address.read(service.model, self._headers, bytes(self.body))
-            service.submit(given, self._began, self._reply, self._gone)
+            given, self._asked = self._address.read(self._slot.model, self._headers, bytes(self.body))
+            self._slot.submit(given, self._began, self._reply, self._gone)
         except Exception as error:  # the outermost frame of a request
             self._reply(error)
 

@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -66,33 +66,38 @@ def listen(host: str, port: int) -> socket.socket:
 
 def run_server(
     listener: socket.socket,
-    model: ServedModel,
+    models: Sequence[tuple[ServedModel, Watched | None]],
     *,
     sink: PredictionSink,
     journal: Journal,
     access: Access,
-    watched: Watched | None,
     on_ready: Callable[[], None],
     access_log: bool = False,
     until_stdin_closes: bool = False,
     shared: Path | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT. On return every request that was taken is answered and logged.
+    """Serve `models`, each with what is watched for it, until SIGTERM or SIGINT.
+
+    On return every request that was taken is answered and logged.
 
     `shared` is the folder where the workers of one server put their numbers.
     """
 
     async def main() -> None:
-        service = Service(model, sink, journal, Shared(shared) if shared else None)
+        service = Service([model for model, _ in models], sink, journal, Shared(shared) if shared else None)
         server = _Server(_config(build_app(service, access, access_log=access_log)), service, on_ready)
-        watcher = Watcher(watched.manifest, service, watched.load) if watched else None
+        watchers = [
+            Watcher(watched.manifest, slot, watched.load)
+            for slot, (_, watched) in zip(service.slots, models, strict=True)
+            if watched
+        ]
         if until_stdin_closes:
             stop = partial(asyncio.get_running_loop().call_soon_threadsafe, server.leave)
             threading.Thread(target=_await_end_of_input, args=(stop,), daemon=True).start()
         try:
             await server.serve(sockets=[listener])
         finally:
-            if watcher:
+            for watcher in watchers:
                 watcher.close()
             await service.drain()
 

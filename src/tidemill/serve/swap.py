@@ -15,7 +15,7 @@ from tidemill.domain.record import from_plain
 from tidemill.errors import GateError, NotFoundError, StorageError, TidemillError
 from tidemill.serve.failure import without_paths
 from tidemill.serve.model import ServedModel
-from tidemill.serve.service import Service
+from tidemill.serve.slot import Slot
 
 POLL = 0.2  # seconds
 _RETRY = 2.0  # seconds until a version is tried again that may only have been incomplete
@@ -39,13 +39,13 @@ def read_manifest(path: Path) -> tuple[Deployment, Path]:
 
 
 class Watcher:
-    """A thread that follows the manifest at `path` for `service`."""
+    """A thread that follows the manifest at `path` for `slot`."""
 
-    def __init__(self, path: Path, service: Service, load: Load) -> None:
+    def __init__(self, path: Path, slot: Slot, load: Load) -> None:
         self._path = path
-        self._service = service
+        self._slot = slot
         self._load = load
-        self._model = service.model  # what was last put into service: the loop's thread may not have switched yet
+        self._model = slot.model  # what was last put into service: the loop's thread may not have switched yet
         self._loop = asyncio.get_running_loop()
         self._stop = threading.Event()
         self._seen: tuple[int, int, int] | None = None
@@ -79,14 +79,14 @@ class Watcher:
             deployment, directory = read_manifest(self._path)
             named = f"{deployment.name}/{deployment.version}"
             if (deployment.version, deployment.bundle) == (self._model.version, self._model.digest):
-                self._tell(self._service.refuse, None)
+                self._tell(self._slot.refuse, None)
                 return
             model = self._load(deployment, directory)
         except Exception as error:  # whatever is wrong with a new version, the old one goes on serving
             self._refuse(named, error)
         else:
             self._model = model
-            self._tell(self._service.put, model)
+            self._tell(self._slot.put, model)
             print(f"now serving: {model.full_name}", file=sys.stderr, flush=True)
 
     def _refuse(self, named: str, error: Exception) -> None:
@@ -94,7 +94,7 @@ class Watcher:
             self._retry_at = time.monotonic() + _RETRY
         reason = error.headline if isinstance(error, TidemillError) else f"{type(error).__name__}: {error}"
         stays = self._model.full_name
-        self._tell(self._service.refuse, f"{named} is refused, {stays} stays: {without_paths(reason)}")
+        self._tell(self._slot.refuse, f"{named} is refused, {stays} stays: {without_paths(reason)}")
         print(f"refused: {named}: {reason}", file=sys.stderr, flush=True)
 
     def _tell(self, call: Callable[..., None], *arguments: object) -> None:

@@ -39,13 +39,13 @@ def v2_routes(service: Service) -> list[BaseRoute]:
         return _json(detail, 200 if is_ready else 503)
 
     async def model_ready(request: Request) -> Response:
-        service.check_name(request.path_params["name"], request.path_params.get("version"))
+        slot = service.find(request.path_params["name"], request.path_params.get("version"))
         is_ready, _ = service.readiness()
-        return _json({"name": service.model.name, "ready": is_ready}, 200 if is_ready else 503)
+        return _json({"name": slot.model.name, "ready": is_ready}, 200 if is_ready else 503)
 
     async def model(request: Request) -> Response:
-        service.check_name(request.path_params["name"], request.path_params.get("version"))
-        return _json(describe(service))
+        slot = service.find(request.path_params["name"], request.path_params.get("version"))
+        return _json(describe(slot.model, service.versions(slot.model.name)))
 
     infer = Predict(service, Infer())
     routes: list[BaseRoute] = [
@@ -80,9 +80,8 @@ class Infer:
         return Body(b"".join((content, *binary)), b"application/octet-stream", length)
 
 
-def describe(service: Service) -> dict[str, Any]:
-    """The protocol's metadata of the model in service."""
-    model = service.model
+def describe(model: ServedModel, versions: list[str]) -> dict[str, Any]:
+    """The protocol's metadata of a model in service."""
     inputs = [_metadata(tensor) for tensor in model.signature.inputs]
     raw = RAW_INPUT.get(model.signature.task)
     if raw is not None:
@@ -90,7 +89,7 @@ def describe(service: Service) -> dict[str, Any]:
     outputs = [_metadata(tensor) for tensor in model.signature.outputs]
     return {
         "name": model.name,
-        "versions": [str(model.version)],
+        "versions": versions,
         "platform": "onnx_onnxruntime",
         "inputs": inputs,
         "outputs": [*outputs, {"name": "output", "datatype": "BYTES", "shape": [-1]}],

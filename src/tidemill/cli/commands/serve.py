@@ -1,4 +1,4 @@
-"""Serve a model over HTTP; every answer is logged."""
+"""Serve models over HTTP; every answer is logged."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 
 
 @click.command(epilog="Example: tidemill serve digits@champion --port 8080")
-@click.argument("model")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="Address to listen on; beyond loopback needs a token."
 )
@@ -20,7 +20,7 @@ import click
 @click.option("--worker", hidden=True)
 @click.option("--until-stdin-closes", is_flag=True, hidden=True)
 def command(
-    model: str,
+    models: tuple[str, ...],
     host: str,
     port: int,
     token_file: Path | None,
@@ -30,9 +30,9 @@ def command(
     worker: str | None,
     until_stdin_closes: bool,
 ) -> None:
-    """Serve MODEL over HTTP; every answer is logged.
+    """Serve models over HTTP; every answer is logged.
 
-    MODEL is name@alias, which follows promotions while it runs; name/version; or the directory of a bundle.
+    A MODEL is name@alias, which follows promotions while it runs; name/version; or the directory of a bundle.
     SIGTERM and Ctrl-C answer what was taken, seal the log and exit with 0.
     """
     from tidemill.errors import StateError
@@ -43,12 +43,12 @@ def command(
     try:
         layout = find_project()
     except StateError:
-        if not Path(model).is_dir():
+        if not all(Path(model).is_dir() for model in models):
             raise
         layout = None
     serve(
         layout,
-        model,
+        models,
         host=host,
         port=port,
         token=read_token(token_file),
