@@ -1,19 +1,26 @@
-"""The model card: what a person wants to know of a version, from its record alone."""
+"""The model card as Markdown: what a person wants to know of a version; the page beside it shows more."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from tidemill.domain.bundle import Bundle
+from tidemill.stages.evaluation.figures import interval
+from tidemill.stages.evaluation.keep import PAGE, read_report
+from tidemill.stages.evaluation.records import About, EvaluationReport
 
 
-def card(bundle: Bundle) -> str:
-    """Markdown."""
+def card(bundle: Bundle, folder: Path | None = None) -> str:
+    """Markdown. `folder` holds the evaluation report that goes with the bundle, where there is one."""
     signature, lineage, parity = bundle.signature, bundle.lineage, bundle.parity
+    report = None if folder is None else read_report(folder)
     what = f"{signature.task} {signature.kind}"
+    more = f" More, with pictures: report/{PAGE}." if report is not None else ""
     sections = [
-        f"# {bundle.name}\n\nA model for {what}, trained on {lineage.dataset}.",
-        _table("Metrics", ("metric", "value"), [(name, _figure(value)) for name, value in bundle.metrics.items()]),
+        f"# {bundle.name}\n\nA model for {what}, trained on {lineage.dataset}.{more}",
+        _use(report.about) if report is not None else "",
+        _metrics(bundle.metrics, report),
         _per_class(bundle.per_class),
         _table(
             "Export",
@@ -41,6 +48,27 @@ def card(bundle: Bundle) -> str:
         ),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _use(about: About) -> str:
+    lines = (("Intended use", about.intended_use), ("Not for", about.not_for), ("Known limits", about.limits),
+             ("Contact", about.contact))  # fmt: skip
+    rows = [(name, words or "not written down") for name, words in lines if words or name == "Intended use"]
+    return _table("Use", ("", ""), rows)
+
+
+def _metrics(metrics: Mapping[str, float], report: EvaluationReport | None) -> str:
+    if report is None:
+        return _table("Metrics", ("metric", "value"), [(name, _figure(value)) for name, value in metrics.items()])
+    known = report.test.intervals
+    rows = [
+        (name, _figure(value), interval(name, known.get(name)), known[name].method if name in known else "")
+        for name, value in metrics.items()
+    ]
+    table = _table("Metrics", ("metric", f"on {report.test.rows:,} test rows", "95 % interval", "by"), rows)
+    if report.calibration is None:
+        return table
+    return f"{table}\n\nExpected calibration error: {report.calibration.ece:.1%} (15 bins)."
 
 
 def _per_class(per_class: Mapping[str, Mapping[str, float]]) -> str:

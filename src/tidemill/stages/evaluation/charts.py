@@ -33,7 +33,7 @@ def matrix(evaluation: Evaluation, name: str) -> str:
         address = base64.b64encode(heat_map(confusion)).decode()
         return f'<img class="heat" src="data:image/png;base64,{address}" alt="{escape(title, quote=True)}">'
     names = [cut(label, _LABEL) for label in evaluation.labels]
-    left = 14 + 6.6 * max(map(len, names))
+    left = 14 + 7.4 * max(map(len, names))
     side = _CELL * len(names)
     parts = [f'<path d="M{left:.0f} 4h{side}v{side}h-{side}z" class="axis"/>']
     share = shares(confusion)

@@ -110,7 +110,7 @@ def _matrices(report: EvaluationReport) -> Iterator[str]:
     labels = report.test.labels
     if not labels:
         return
-    widest = 170 + 40 * len(labels)  # so that the words in a small one are no larger than those around it
+    widest = 120 + 34 * len(labels)  # so that the words in a small one are no larger than those around it
     drawn = "".join(
         f"<div><h3>{split.name} <small>{split.evaluation.metrics['accuracy']:.1%} right</small></h3>"
         f'<div style="max-width:{widest}px">{charts.matrix(split.evaluation, split.name)}</div></div>'
@@ -201,6 +201,7 @@ def _mistake(found: Mistake, value: bool) -> str:
     )
     if found.picture:
         image = f'<img src="{escape(found.picture, quote=True)}" alt="{name}">'
+        name = escape(found.name.rpartition("/")[2])  # its folder is its class
     elif found.words:
         image = f"<blockquote>{escape(found.words)}</blockquote>"
     else:
