@@ -12,12 +12,14 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
 from tests.monitor import loop
 from tidemill.backends.sinks.parquet import ParquetSink
 from tidemill.cli.commands.trace import command
+from tidemill.domain.digest import Digest
 from tidemill.domain.prediction import new_prediction_id
 from tidemill.domain.record import now
 from tidemill.errors import InputError, NotFoundError
@@ -219,3 +221,50 @@ def test_it_needs_none_of_what_trains(project: Project) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_files_that_were_rehashed_are_named(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout, ids = project
+    monkeypatch.chdir(layout.root)
+    found = links(tracing.trace(layout, ids[0]))
+    assert {file.path for file in found["bundle"].files} > {"model.onnx", "golden.parquet"}
+    assert len(found["data"].files) == 3 and all(file.verified for file in found["data"].files)
+    shown = CliRunner().invoke(command, [ids[0], "--files"]).output
+    assert "model.onnx" in shown and shown.count("shards/") == 3
+    flip(layout.data / loop.NAME / found["data"].files[1].path)
+    again = links(tracing.trace(layout, ids[0]))["data"]
+    assert [file.verified for file in again.files] == [True, False, True]
+
+
+def test_rows_that_a_record_was_made_to_fit(project: Project) -> None:
+    """Whoever alters a row, and the shard's digest in the record, and moves the tag, still has not the rows' digest."""
+    layout, ids = project
+    folder, record = layout.data / loop.NAME, layout.data / f"{loop.NAME}.json"
+    shard = next((folder / "shards").glob("test-*.parquet"))
+    plain = json.loads(record.read_bytes())
+    table = pq.read_table(shard)
+    shard.chmod(0o644)
+    pq.write_table(table.slice(1), shard)
+    (split,) = [each for each in plain["splits"] if each["name"] == "test"]
+    split["shards"][0] |= {"digest": str(Digest.of_file(shard)), "bytes": shard.stat().st_size}
+    record.write_text(json.dumps(plain))
+    for arguments in (["commit", "-qam", "nothing to see"], ["tag", "-f", f"{loop.NAME}-v1.0.0"]):
+        subprocess.run(["git", *arguments], cwd=layout.root, check=True, capture_output=True)
+    found = tracing.trace(layout, ids[0])
+    assert broken(found) == ["data"]
+    assert links(found)["data"].reason == f"the rows of {loop.NAME}-v1.0.0 do not give its digest"
+
+
+def test_the_diff_that_the_code_had(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout, ids = project
+    monkeypatch.chdir(layout.root)
+    folder = spec_of(layout).parent
+    plain = json.loads(spec_of(layout).read_bytes())
+    (folder / "dirty.diff").write_text("+++ b/conf/model.yaml\n")
+    plain["code"]["dirty"] = str(Digest.of_file(folder / "dirty.diff"))
+    spec_of(layout).write_text(json.dumps(plain))
+    shown = CliRunner().invoke(command, [ids[0], "--diff"]).output
+    assert "with changes" in shown and shown.endswith("+++ b/conf/model.yaml\n")
+    assert "dirty.diff was altered" not in shown
+    (folder / "dirty.diff").write_text("+++ b/other.yaml\n")
+    assert links(tracing.trace(layout, ids[0]))["code"].verified is False

@@ -34,6 +34,12 @@ def trace(layout: Layout, prediction_id: str) -> Trace:
     return Tracer(layout).trace(prediction_id)
 
 
+def dirty_diff(layout: Layout, trace: Trace) -> str:
+    """How the code of the run in `trace` differed from its commit; empty where it did not, or is not known."""
+    run = next(link.name for link in trace.links if link.kind == "run")
+    return run_files(layout, run).get("dirty.diff", b"").decode(errors="replace")
+
+
 class Tracer:
     """Traces one answer after the other. Everything is read and hashed anew for each; only the digest over the rows of
     a data version is kept, by the digests of its files."""

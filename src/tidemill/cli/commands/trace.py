@@ -10,40 +10,59 @@ import click
 from tidemill.cli.options import json_option, print_json
 
 if TYPE_CHECKING:
-    from tidemill.stages.trace import Link
-
-_MARKS = {True: ("✓", "green"), False: ("✗", "red"), None: ("·", "yellow")}
+    from tidemill.project.layout import Layout
 
 
 @click.command(epilog="Example: tidemill trace 01K9YV5J3T6Q8R2N4B7M1XWZCD. Exit code 1 when a link is broken.")
-@click.argument("prediction_id")
+@click.argument("subject")
+@click.option("--files", is_flag=True, help="Also list the files that were rehashed, of the bundle and of the data.")
+@click.option("--diff", is_flag=True, help="Also show how the code differed from its commit.")
+@click.option("--ids", is_flag=True, help="Downwards: print the id of each answer, one a line.")
 @json_option
-def command(prediction_id: str, as_json: bool) -> None:
-    """Show what made the answer PREDICTION_ID, and recheck every digest on the way. Needs no network."""
-    from tidemill.project import tracing
+def command(subject: str, files: bool, diff: bool, ids: bool, as_json: bool) -> None:
+    """Show what made the answer SUBJECT, and recheck every digest on the way. Needs no network.
+
+    SUBJECT is the id of a prediction. Downwards: of a model version (digits@champion, digits/3) or a data version
+    (digits-v1.0.0) show the versions and answers that came of it.
+    """
+    from tidemill.domain.prediction import is_prediction_id
     from tidemill.project.layout import find_project
 
-    found = tracing.trace(find_project(), prediction_id)
-    if as_json:
-        print_json({"prediction": found.prediction, "verified": found.verified, "links": found.links})
+    layout = find_project()
+    if is_prediction_id(subject):
+        held = _up(layout, subject, files, diff, as_json)
     else:
-        for link in found.links:
-            _print(link, last=link is found.links[-1])
-    sys.exit(0 if found.verified else 1)
+        held = _down(layout, subject, ids, as_json)
+    sys.exit(0 if held else 1)
 
 
-def shorten(text: str, width: int = 100) -> str:
-    """`text` in one line of at most `width` characters; all of it is in --json."""
-    return text if len(text) <= width else text[: width - 1] + "…"
+def _up(layout: Layout, prediction_id: str, files: bool, diff: bool, as_json: bool) -> bool:
+    from tidemill.cli import trace_view
+    from tidemill.project import tracing
+
+    found = tracing.trace(layout, prediction_id)
+    changes = tracing.dirty_diff(layout, found) if diff else None
+    if as_json:
+        said = {"prediction": found.prediction, "verified": found.verified, "links": found.links}
+        print_json(said | ({"diff": changes} if diff else {}))
+    else:
+        trace_view.print_trace(found, files=files)
+        if changes is not None:
+            click.echo(changes, nl=False)
+    return found.verified
 
 
-def _print(link: Link, *, last: bool) -> None:
-    mark, colour = _MARKS[link.verified]
-    digest = link.digest.short if link.digest else ""
-    click.echo(
-        f"{click.style(mark, fg=colour, bold=True)} {link.kind:<11} {link.name:<32} "
-        f"{click.style(f'{digest:<12}', dim=True)}  {shorten(link.detail)}".rstrip()
-    )
-    rail = " " if last else "│"
-    if link.reason:
-        click.echo(f"{click.style(rail, dim=True)} {'':<11} {click.style(link.reason, fg=colour)}")
+def _down(layout: Layout, subject: str, ids: bool, as_json: bool) -> bool:
+    from tidemill.cli import trace_view
+    from tidemill.project import descending
+
+    found = descending.descend(layout, subject)
+    if as_json:
+        more = {"ids": list(descending.answer_ids(layout, found))} if ids else {}
+        print_json({**trace_view.plain(found), **more})
+    elif ids:
+        for each in descending.answer_ids(layout, found):
+            click.echo(each)
+    else:
+        trace_view.print_descent(found)
+    return found.verified
