@@ -91,6 +91,7 @@ class BusyError(TidemillError):
     """Something needed is taken: a port, a lock, a place in the queue."""
 
     http_status = 503
+    retry_after = 1  # seconds, as HTTP says it
 
 
 class MissingExtraError(TidemillError):

@@ -23,12 +23,15 @@ def fsync_directory(directory: Path) -> None:
         os.close(handle)
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write `content` to `path`: readers see the old file or the whole new one, also after a crash."""
+def write_atomic(path: Path, content: bytes, *, mode: int = 0o666) -> None:
+    """Write `content` to `path`: readers see the old file or the whole new one, also after a crash.
+
+    `mode` is what a new file may be used for, before the process' umask.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with beside.open("wb") as file:
+        with open(beside, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

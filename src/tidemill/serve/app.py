@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
-import sys
 import time
 from pathlib import Path
 
@@ -15,12 +13,12 @@ from starlette.routing import BaseRoute, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tidemill.domain.prediction import new_prediction_id
-from tidemill.domain.record import now
 from tidemill.serve.address import Address, Predict
 from tidemill.serve.failure import ClientGone, render, to_failure
 from tidemill.serve.feedback import TakeFeedback
 from tidemill.serve.http import send_json
 from tidemill.serve.limits import Access, header
+from tidemill.serve.logs import say_request
 from tidemill.serve.metrics import CONTENT_TYPE
 from tidemill.serve.openapi import openapi
 from tidemill.serve.service import Service
@@ -133,14 +131,5 @@ def _routes(service: Service) -> list[BaseRoute]:
 
 
 def write_line(scope: Scope, request_id: str, status: int, began: float) -> None:
-    """A request as a line of JSON on standard error; `began` is time.perf_counter()."""
-    line = {
-        "at": now().isoformat(),
-        "request": request_id,
-        "client": (scope.get("client") or ("", 0))[0],
-        "method": scope["method"],
-        "path": scope["path"],
-        "status": status,
-        "ms": round((time.perf_counter() - began) * 1000, 3),
-    }
-    print(json.dumps(line), file=sys.stderr, flush=True)
+    """A request as a line on standard error; `began` is time.perf_counter()."""
+    say_request(scope, request_id, status, time.perf_counter() - began)

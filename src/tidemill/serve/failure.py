@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 import traceback
 from typing import NamedTuple
 
@@ -11,6 +10,7 @@ import orjson
 from starlette.exceptions import HTTPException
 
 from tidemill.errors import BusyError, InputError, NotFoundError, StorageError, TidemillError
+from tidemill.serve.logs import say
 
 _PATH = re.compile(r"(?<![\w:/.])/(?:[^\s'\"/]+/)+[^\s'\",;:)]*")
 _HTTP_REMEDIES = {
@@ -39,12 +39,19 @@ def refusal(status: int, headline: str, remedy: str) -> InputError:
     return error
 
 
+def too_many(headline: str, remedy: str, retry_after: int) -> BusyError:
+    """A BusyError for one who asks too often: others are answered."""
+    error = BusyError(headline, remedy)
+    error.http_status, error.retry_after = 429, retry_after
+    return error
+
+
 def to_failure(error: BaseException, request_id: str) -> Failure:
     """`error` as the client may see it. What nobody foresaw is printed on standard error, with the request's id."""
     if isinstance(error, InputError):
         return Failure(error.http_status, without_paths(error.headline), without_paths(error.remedy))
     if isinstance(error, BusyError):
-        return Failure(error.http_status, without_paths(error.headline), error.remedy, retry_after=1)
+        return Failure(error.http_status, without_paths(error.headline), error.remedy, error.retry_after)
     if isinstance(error, StorageError):
         _report(f"{error.headline}; {error.remedy}", request_id)
         return Failure(error.http_status, without_paths(error.headline), "the server's operator must act", 5)
@@ -77,4 +84,4 @@ def without_paths(text: str) -> str:
 
 
 def _report(text: str, request_id: str) -> None:
-    print(f"request {request_id}: {text}", file=sys.stderr, flush=True)
+    say(f"request {request_id}: {text}", level="error", **{"http.request.id": request_id})

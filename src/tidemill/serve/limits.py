@@ -5,18 +5,24 @@ from __future__ import annotations
 import asyncio
 import hmac
 import ipaddress
-from dataclasses import dataclass
 
 from starlette.types import Receive, Scope
 
 from tidemill.errors import BusyError, ConfigError, InputError
 from tidemill.serve.failure import ClientGone, refusal
+from tidemill.serve.keys import Keys
+from tidemill.serve.logs import USER
+from tidemill.serve.tokens import Right
 
 MAX_BODY = 32 << 20  # bytes
 MAX_HELD = 256 << 20
 BODY_SECONDS = 30.0
 _HELD = "tidemill.held"
 _LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_HEARD = 1024  # Host and Origin pairs that are kept as heard
+_PREDICT = ("/v1/", "/v2", "/ui")
+_REPOSITORY = "/v2/repository"
+_DESCRIPTION = frozenset({"/", "/openapi.json"})
 _OPEN = frozenset({"/v2/health/live", "/v2/health/ready", "/docs"})  # a probe has no token, and they tell nothing
 
 
@@ -30,26 +36,62 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
-    """Who may ask. Bound to loopback, only names of this machine are heard; beyond it a token is needed."""
+def needed(path: str) -> Right | None:
+    """What a token must be good for to ask at `path`; None where none is needed."""
+    if path in _OPEN:
+        return None
+    if path == "/feedback":
+        return "feedback"
+    if (path.startswith(_PREDICT) and not path.startswith(_REPOSITORY)) or path in _DESCRIPTION:
+        return "predict"
+    return "admin"  # whatever is added later is not open to everybody by having been forgotten here
 
-    loopback: bool
-    token: str | None
+
+class Access:
+    """Who may ask. Bound to loopback, only names of this machine are heard; beyond it a token is needed.
+
+    `token` has every scope; `keys` are those of the project's file. Where both are None, no token is asked for.
+    """
+
+    def __init__(self, loopback: bool, token: str | None, keys: Keys | None = None) -> None:
+        self.loopback = loopback
+        self._token = None if token is None else b"Bearer " + token.encode()
+        self._keys = keys
+        self._heard: set[tuple[bytes, bytes]] = set()
 
     def check(self, scope: Scope) -> None:
-        """Raises InputError: 403 for a foreign Host or Origin, 401 for a missing or wrong token."""
-        host = header(scope, b"host")
-        if self.loopback and _name(host) not in _LOCAL:
-            raise refusal(403, "this server answers only as localhost", "use http://localhost or http://127.0.0.1")
-        origin = header(scope, b"origin")
-        if origin and origin not in (f"http://{host}", f"https://{host}"):
-            raise refusal(403, "requests from pages of other sites are refused", "ask from a program, or from /docs")
-        if self.token is None or scope["path"] in _OPEN:
+        """Raises InputError: 403 for a foreign Host or Origin, or for a token without the scope, 401 for a missing or
+        wrong token; BusyError, 429, for one that asks more often than it may.
+
+        The name of a token of the project is left in the scope, for the log.
+        """
+        host = origin = given = b""
+        for key, value in reversed(scope["headers"]):  # of one that came twice, the first
+            if key == b"host":
+                host = value
+            elif key == b"authorization":
+                given = value
+            elif key == b"origin":
+                origin = value
+        if (host, origin) not in self._heard:
+            self._hear(host, origin)
+        if self._token is None and self._keys is None:
             return
-        given = header(scope, b"authorization").encode("latin-1")
-        if not hmac.compare_digest(given, b"Bearer " + self.token.encode()):
+        right = needed(scope["path"])
+        if right is None or (self._token is not None and hmac.compare_digest(given, self._token)):
+            return
+        if self._keys is None or not (name := self._keys.check(given, right)):
             raise refusal(401, "a token is needed", "send the header  Authorization: Bearer TOKEN")
+        scope[USER] = name
+
+    def _hear(self, host: bytes, origin: bytes) -> None:
+        if self.loopback and _name(host.decode("latin-1")) not in _LOCAL:
+            raise refusal(403, "this server answers only as localhost", "use http://localhost or http://127.0.0.1")
+        if origin and origin not in (b"http://" + host, b"https://" + host):
+            raise refusal(403, "requests from pages of other sites are refused", "ask from a program, or from /docs")
+        if len(self._heard) >= _HEARD:
+            self._heard.clear()
+        self._heard.add((host, origin))
 
 
 def check_token(token: str) -> str:

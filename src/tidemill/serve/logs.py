@@ -1,0 +1,124 @@
+"""What the server says on standard error: plain lines, or JSON with the field names of the Elastic Common Schema.
+
+https://www.elastic.co/docs/reference/ecs. In JSON every line is a document, those of libraries and of the interpreter
+too: a stream that a collector reads holds nothing else.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal, TextIO
+
+Format = Literal["text", "json"]
+Level = Literal["info", "warn", "error"]
+ECS = "8.11.0"
+USER, TRACE = "tidemill.user", "tidemill.trace"  # in a request's scope: whose token it bore, and its span's trace
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+_TROUBLE = re.compile(r"refused:|error|Traceback|worker \d+ ended")  # how what is only printed begins
+
+
+def use(form: Format) -> None:
+    """Have this process say everything in this form from now on."""
+    if form == "json" and not isinstance(sys.stderr, EcsStream):
+        sys.stderr = EcsStream(sys.stderr)
+    elif form == "text" and isinstance(sys.stderr, EcsStream):
+        sys.stderr = sys.stderr.stream
+
+
+def say(message: str, *, level: Level = "info", **fields: Any) -> None:
+    """One message of the server's own; `fields` are told in JSON only."""
+    stream = sys.stderr
+    if isinstance(stream, EcsStream):
+        stream.document(message, level, fields)
+    else:
+        print(message, file=stream, flush=True)
+
+
+def say_request(scope: Mapping[str, Any], request_id: str, status: int, seconds: float) -> None:
+    """One request. A status of 0 says that the client went away before its answer."""
+    client = (scope.get("client") or ("", 0))[0]
+    stream = sys.stderr
+    if not isinstance(stream, EcsStream):
+        line = {
+            "at": datetime.now(UTC).isoformat(), "request": request_id, "client": client, "method": scope["method"],
+            "path": scope["path"], "status": status, "ms": round(seconds * 1000, 3),
+        }  # fmt: skip
+        stream.write(f"{json.dumps(line)}\n")
+        stream.flush()
+        return
+    fields: dict[str, Any] = {
+        "event.dataset": "tidemill.access",
+        "event.duration": int(seconds * 1e9),
+        "event.outcome": "success" if 0 < status < 400 else "failure",
+        "http.request.id": request_id,
+        "http.request.method": scope["method"],
+        "http.response.status_code": status,
+        "url.path": scope["path"],
+        "client.ip": client,
+    }
+    if user := scope.get(USER):
+        fields["user.name"] = user
+    if trace := trace_of(scope):
+        fields["trace.id"] = trace
+    level: Level = "error" if status >= 500 else "info"
+    stream.document(f"{scope['method']} {scope['path']} {status}", level, fields)
+
+
+def trace_of(scope: Mapping[str, Any]) -> str | None:
+    """The id of the trace that a request belongs to: its own span's, or that of the W3C traceparent it came with."""
+    if own := scope.get(TRACE):
+        return str(own)
+    for name, value in scope["headers"]:
+        if name == b"traceparent":
+            found = _TRACEPARENT.fullmatch(value)
+            return found[1].decode() if found else None
+    return None
+
+
+class EcsStream(io.TextIOBase):
+    """A text stream of which every line becomes a document; whole lines only, so that threads do not mix."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self._begun = threading.local()
+
+    def write(self, text: str) -> int:
+        """Text of whoever prints."""
+        begun = getattr(self._begun, "text", "") + text
+        self._begun.text = "" if begun.endswith("\n") else begun
+        if not self._begun.text and begun.strip():
+            self.document(begun.rstrip(), "error" if _TROUBLE.match(begun) else "info", {})
+        return len(text)
+
+    def flush(self) -> None:
+        """Documents are flushed as they are written."""
+
+    def fileno(self) -> int:
+        """The stream's own."""
+        return self.stream.fileno()
+
+    def isatty(self) -> bool:
+        """Nobody looks at JSON as at a terminal."""
+        return False
+
+    def document(self, message: str, level: Level, fields: Mapping[str, Any]) -> None:
+        """Write one."""
+        at = time.time_ns()
+        document = {
+            "@timestamp": f"{datetime.fromtimestamp(at // 10**9, UTC):%Y-%m-%dT%H:%M:%S}.{at % 10**9 // 1000:06d}Z",
+            "log.level": level,
+            "message": message,
+            "ecs.version": ECS,
+            "service.name": "tidemill",
+            "event.dataset": "tidemill.server",
+            **fields,
+        }
+        self.stream.write(json.dumps(document) + "\n")
+        self.stream.flush()
