@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tidemill.domain.bundle import Bundle
@@ -79,7 +79,7 @@ def _per_class(per_class: Mapping[str, Mapping[str, float]]) -> str:
     return _table("Per class", ("class", *names), rows)
 
 
-def _table(title: str, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def _table(title: str, header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [f"| {' | '.join(map(_cell, row))} |" for row in (header, *rows)]
     lines.insert(1, "|" + " --- |" * len(header))
     return f"## {title}\n\n" + "\n".join(lines)

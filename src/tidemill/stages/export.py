@@ -119,7 +119,7 @@ def build(
     _write_reference(directory, model, examples, comparison.exported, config.reference_rows)
     draft = _draft(directory, model, name=name, lineage=lineage)
     draft = replace(draft, metrics=metrics, per_class=per_class, parity=comparison.parity, golden=golden)
-    (directory / "card.md").write_text(card(draft), encoding="utf-8")
+    (directory / "card.md").write_text(card(draft, report), encoding="utf-8")
     if report is not None:
         _copy_report(report, directory / "report")
     (directory / "report").mkdir(exist_ok=True)
