@@ -131,6 +131,40 @@ def test_a_line_that_was_changed_with_its_own_hash_shows_in_the_next(ledger: Sql
         ledger.verify()
 
 
+@pytest.mark.parametrize(
+    ("statements", "said"),
+    [
+        (("DELETE FROM tidemill_events WHERE sequence = 4",), "ends at line 3, and had 4"),
+        (("DELETE FROM tidemill_events",), "ends at line 0, and had 4"),
+        (("DELETE FROM tidemill_head",), "what its last line was is gone"),
+        (("UPDATE tidemill_events SET payload = 'x' WHERE sequence = 2",), "line 2, which cannot be read"),
+        (("UPDATE tidemill_events SET digest = 'x' WHERE sequence = 3",), "line 3"),
+    ],
+)
+def test_an_end_that_was_cut_off_and_a_line_that_cannot_be_read_show(
+    ledger: SqlLedger, tmp_path: Path, statements: tuple[str, ...], said: str
+) -> None:
+    for number in range(4):
+        ledger.append("decided", "m", {"n": number}, check=anything)
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as database:
+        for statement in statements:
+            database.execute(statement)
+        database.commit()
+    with pytest.raises(GateError, match=said):
+        ledger.verify()
+
+
+def test_a_ledger_from_before_its_end_was_kept_is_taken_as_it_is(uri: str) -> None:
+    SqlLedger(uri).append("decided", "m", {}, check=anything)
+    with sa.create_engine(uri).begin() as connection:
+        for table in ("tidemill_head", "tidemill_aliases"):
+            connection.execute(sa.text(f"DROP TABLE {table}"))
+        connection.execute(sa.text("DELETE FROM tidemill_migrations WHERE name IN ('m003_head', 'm004_aliases')"))
+    assert SqlLedger(uri).verify() == 1
+    SqlLedger(uri).append("decided", "m", {}, check=anything)
+    assert SqlLedger(uri).verify() == 2
+
+
 def test_time_never_runs_backwards(ledger: SqlLedger, tmp_path: Path) -> None:
     """A clock that was a day ahead, and was set right."""
     ledger.append("decided", "m", {}, check=anything)

@@ -200,6 +200,22 @@ def test_verify_names_what_was_altered(project: Layout) -> None:
     assert "card.md" in failed[0].detail
 
 
+def test_a_ledger_that_was_written_anew_differs_from_the_promotions_files(project: Layout) -> None:
+    """Whoever can make the whole chain again cannot make the files that were written beside."""
+    models.promote(project, NAME, GOOD)
+    lines = models.ledger(project).events()
+    with closing(sqlite3.connect(project.database)) as database:
+        database.execute("DELETE FROM tidemill_events")
+        database.execute("DELETE FROM tidemill_head")
+        database.commit()
+    for line in lines:
+        payload = {**line.payload, "forced": "nobody saw"} if line.kind == "promoted" else line.payload
+        models.ledger(project).append(line.kind, NAME, payload, check=lambda events: None)
+    assert models.ledger(project).verify() == 4
+    with pytest.raises(GateError, match=r"line 4 \(promoted\) is not the one in promotion-"):
+        models.verify(project)
+
+
 def test_a_champion_that_is_corrupt_gives_way_only_by_force(project: Layout) -> None:
     models.promote(project, NAME, POOR)
     version = models.resolve(project, f"{NAME}/{POOR}")

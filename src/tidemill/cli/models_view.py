@@ -4,48 +4,33 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from tidemill.cli.tables import mark, print_table
 from tidemill.domain.registry import Event, ModelVersion, RegistryState
 
-if TYPE_CHECKING:
-    from tidemill.project.layout import Layout
-
 _MAIN = ("accuracy", "rmse")
 
 
-def versions(layout: Layout) -> list[dict[str, Any]]:
-    """Every version with what the ledger says of it, by model, the newest first."""
-    from tidemill.project import models
+def asked_columns(where: str | None, sort: str | None) -> list[str]:
+    """The metrics and tags that were asked for, so that the table shows them."""
+    from tidemill.domain.where import parse_where
+    from tidemill.project.finding import sort_key
 
-    found = []
-    for name in models.names(layout):
-        state = models.state(layout, name)
-        for event in reversed(models.history(layout, name)):
-            if event.kind == "registered":
-                number = event.payload["version"]
-                found.append(
-                    {
-                        "model": name,
-                        "version": number,
-                        "alias": _alias(state, number),
-                        "metrics": event.payload["metrics"],
-                        "dataset": event.payload["dataset"],
-                        "registered": event.at,
-                        "bundle": event.payload["bundle"],
-                        "run": event.payload["run"],
-                    }
-                )
-    return found
+    names = [sort_key(sort)[0]] if sort else []
+    names += parse_where(where).names if where else []
+    return [name for name in dict.fromkeys(names) if name.startswith(("metrics.", "tags."))]
 
 
-def print_versions(rows: Sequence[Mapping[str, Any]]) -> None:
-    """A line a version."""
+def print_versions(rows: Sequence[Mapping[str, Any]], asked: Sequence[str] = ()) -> None:
+    """A line a version; the metrics and tags in `asked` have a column each."""
+    from tidemill.project.finding import flattened
+
+    figures = [flattened(row) for row in rows]
     print_table(
-        ("version", "alias", "quality", "data", "registered", "bundle"),
+        ("version", "alias", "quality", "data", "registered", "bundle", *(name.partition(".")[2] for name in asked)),
         [
             (
                 f"{row['model']}/{row['version']}",
@@ -54,10 +39,15 @@ def print_versions(rows: Sequence[Mapping[str, Any]]) -> None:
                 row["dataset"],
                 f"{row['registered'].astimezone():%Y-%m-%d %H:%M}",
                 str(row["bundle"])[7:19],
+                *(_cell(values.get(name)) for name in asked),
             )
-            for row in rows
+            for row, values in zip(rows, figures, strict=True)
         ],
     )
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else f"{value:.5g}" if isinstance(value, float) else str(value)
 
 
 def title(version: ModelVersion, state: RegistryState) -> str:

@@ -25,6 +25,7 @@ from tidemill.project.registry import (
     state,
     tracking_uri,
 )
+from tidemill.project.runs import read_spec, run_files
 
 if TYPE_CHECKING:
     from tidemill.bundle.read import OpenBundle
@@ -111,9 +112,19 @@ def register_bundle(layout: Layout, opened: OpenBundle) -> ModelVersion:
     from tidemill.backends.registries.mlflow import MlflowRegistry
     from tidemill.stages.register import register
 
-    version = register(opened, registry=MlflowRegistry(tracking_uri(layout)), ledger=ledger(layout))
+    version = register(
+        opened, registry=MlflowRegistry(tracking_uri(layout)), ledger=ledger(layout), tags=_family(layout, opened)
+    )
     reconcile(layout, version.name)
     return version
+
+
+def _family(layout: Layout, opened: OpenBundle) -> dict[str, str]:
+    """The kind of model as a tag to search by, as far as the run still says it."""
+    spec, _ = read_spec(run_files(layout, opened.bundle.lineage.run).get("spec.json"))
+    model = spec.config.get("model", {}) if spec is not None else {}
+    kind = model.get("kind") if isinstance(model, Mapping) else None
+    return {"family": str(kind)} if kind else {}
 
 
 def lineage_of(run: Run) -> Lineage:

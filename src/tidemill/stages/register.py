@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tidemill.domain.registry import Event, ModelVersion, fold
@@ -13,16 +13,18 @@ if TYPE_CHECKING:
     from tidemill.ports import Ledger, Registry
 
 
-def register(opened: OpenBundle, *, registry: Registry, ledger: Ledger) -> ModelVersion:
-    """The new version of `opened`, and the challenger from now on.
+def register(
+    opened: OpenBundle, *, registry: Registry, ledger: Ledger, tags: Mapping[str, str] | None = None
+) -> ModelVersion:
+    """The new version of `opened`, with `tags` in the registry, and the challenger from now on.
 
     The registry gives the number, the ledger says that it counts; when the same bundle comes again (after a crash
     between the two, say) it keeps its number and gets no second line.
     """
     bundle = opened.bundle
     name, run = bundle.name, bundle.lineage.run
-    tags = {"tidemill.dataset": bundle.lineage.dataset, "tidemill.task": bundle.task}
-    version = ModelVersion(name, registry.register(name, opened.directory, run, tags), opened.digest, run)
+    told = {**(tags or {}), "tidemill.dataset": bundle.lineage.dataset, "tidemill.task": bundle.task}
+    version = ModelVersion(name, registry.register(name, opened.directory, run, told), opened.digest, run)
     known = fold(ledger.events(name)).versions.get(version.number)
     if known is not None:
         return _same(known, version)

@@ -1,4 +1,4 @@
-"""Model versions: list, show, promote, roll back, history, verify."""
+"""Model versions: list, show, tag, promote, roll back, history, verify."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tidemill.cli.lazy import LazyGroup
     cls=LazyGroup,
     package=__name__,
     folder=Path(__file__).parent,
-    order=("list", "show", "promote", "rollback", "history", "verify"),
+    order=("list", "show", "describe", "tag", "promote", "rollback", "history", "verify"),
     epilog="Example: tidemill models promote digits 2 && tidemill models history digits",
 )
 def command() -> None:
