@@ -11,8 +11,8 @@ from tidemill.cli.lazy import LazyGroup
 
 _COMMANDS = Path(__file__).parent / "commands"
 _ORDER = (
-    "init", "data", "train", "tune", "run", "reproduce", "pipeline", "evaluate", "export", "models", "serve", "predict",
-    "feedback", "monitor", "retrain", "trace", "ui", "sync", "demo", "doctor", "completion",
+    "init", "data", "train", "tune", "run", "reproduce", "pipeline", "evaluate", "export", "models", "serve", "tokens",
+    "predict", "feedback", "monitor", "retrain", "trace", "ui", "sync", "demo", "doctor", "completion",
 )  # fmt: skip
 
 

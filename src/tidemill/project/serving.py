@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING
 
 from tidemill.domain.deployment import Deployment
 from tidemill.domain.digest import Digest
-from tidemill.errors import ConfigError, InputError, ItemError, NotFoundError
+from tidemill.errors import InputError, ItemError, NotFoundError
 from tidemill.process import limit_threads, usable_cores
 from tidemill.project.layout import Layout
 from tidemill.project.servers import RunningServer, ServerRecord, announced, running_servers, start_server
+from tidemill.project.tokens import TOKEN_VARIABLE
+from tidemill.project.tokens import access as access_of
 
 if TYPE_CHECKING:
     from tidemill.domain.bundle import Signature
     from tidemill.ports import PredictionLog
     from tidemill.serve.limits import Access
+    from tidemill.serve.logs import Format
     from tidemill.serve.model import ServedModel
     from tidemill.serve.run import Watched
 
@@ -36,8 +39,6 @@ __all__ = [
     "serve",
     "start_server",
 ]
-
-TOKEN_VARIABLE = "TIDEMILL_TOKEN"  # noqa: S105 - the name of a variable
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ def serve(
     token: str | None = None,
     log: Path | None = None,
     access_log: bool = False,
+    log_format: Format = "text",
     workers: int = 1,
     worker: str | None = None,
     until_stdin_closes: bool = False,
@@ -70,25 +72,21 @@ def serve(
 
     Each of `model_texts` is `name@alias` (watched: a promotion changes the version without a pause), `name/version`, or
     the directory of a bundle, which needs no project. `log` is the prediction log's folder; without it the project's
-    own, or for a bundle's directory tidemill-log here. Raises BusyError for a port in use, ConfigError when an address
-    beyond loopback has no token.
+    own, or for a bundle's directory tidemill-log here. `log_format` is that of standard error. Raises BusyError for a
+    port in use, ConfigError when an address beyond loopback has no token.
     """
     limit_threads()
-    from tidemill.serve.limits import Access, check_token, is_loopback
+    from tidemill.serve import logs
     from tidemill.serve.run import listen
 
-    if token is None and not is_loopback(host):
-        raise ConfigError(
-            f"{host} is reached from other machines, so a token is needed",
-            f"give --token-file FILE, or set {TOKEN_VARIABLE}",
-        )
-    access = Access(is_loopback(host), None if token is None else check_token(token))
+    logs.use(log_format)
+    handed, ready, shared = worker.split(":", 2) if worker else ("", "", "")
+    access = access_of(layout, host, token, Path(shared) if shared else None)
     sources = [find_source(layout, text) for text in model_texts]
     of_project = layout is not None and all(each.name for each in sources)  # bundles by their directories are not its
     folder = log or (layout.log if layout and of_project else Path.cwd() / "tidemill-log")
     wanted = _Wanted(sources, access, folder, max(1, usable_cores() // workers), access_log)
     if worker is not None:
-        handed, ready, shared = worker.split(":", 2)
         with socket.socket(fileno=int(handed)) as listener:
             _run(listener, wanted, lambda model: _say(int(ready)), until_stdin_closes=True, shared=Path(shared))
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -13,9 +14,20 @@ import click
     "--host", default="127.0.0.1", show_default=True, help="Address to listen on; beyond loopback needs a token."
 )
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
-@click.option("--token-file", type=click.Path(path_type=Path), help="File with the token that clients must send.")
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path),
+    help="File with a token that is good for everything; see also: tidemill tokens.",
+)
 @click.option("--log", type=click.Path(path_type=Path), help="Folder of the prediction log.")
 @click.option("--access-log", is_flag=True, help="A line of JSON for each request, on standard error.")
+@click.option(
+    "--log-format",
+    default="text",
+    show_default=True,
+    type=click.Choice(["text", "json"]),
+    help="Form of standard error; json has the field names of the Elastic Common Schema.",
+)
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that answer.")
 @click.option("--worker", hidden=True)
 @click.option("--until-stdin-closes", is_flag=True, hidden=True)
@@ -26,6 +38,7 @@ def command(
     token_file: Path | None,
     log: Path | None,
     access_log: bool,
+    log_format: Literal["text", "json"],
     workers: int,
     worker: str | None,
     until_stdin_closes: bool,
@@ -54,6 +67,7 @@ def command(
         token=read_token(token_file),
         log=log,
         access_log=access_log,
+        log_format=log_format,
         workers=workers,
         worker=worker,
         until_stdin_closes=until_stdin_closes,
