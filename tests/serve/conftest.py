@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,13 +24,17 @@ from tidemill.serve.service import Service
 
 from . import bundles
 
+PROOFS = Path(tempfile.mkdtemp(prefix="tidemill-proofs-"))
+"""Which bundles were tried: one folder for all tests of a process."""
 LOOPBACK = Access(loopback=True, token=None)
 
 
 def load(directory: Path, version: int = 1) -> ServedModel:
     """A bundle of `bundles` as the server loads it."""
     name = {"img": "digits", "tab": "sizes", "reg": "price", "txt": "mood"}.get(directory.name, "digits")
-    return load_model(directory, name=name, version=version, expected=None, runtime=OnnxRuntime(), threads=1)
+    return load_model(
+        directory, name=name, version=version, expected=None, runtime=OnnxRuntime(), threads=1, proofs=PROOFS
+    )
 
 
 class App:

@@ -91,6 +91,13 @@ def replay(opened: OpenBundle, session: Session) -> None:
     _check_decisions(opened, rows)
 
 
+def replay_row(
+    opened: OpenBundle, session: Session, preprocessor: Preprocessor, rows: Sequence[GoldenRow], number: int
+) -> None:
+    """As `replay`, for the one at `number` of the `rows` that `read_golden` gave."""
+    _replay(opened, session, preprocessor, rows[number : number + 1], number)
+
+
 def _replay(
     opened: OpenBundle, session: Session, preprocessor: Preprocessor, rows: Sequence[GoldenRow], start: int
 ) -> None:

@@ -54,6 +54,14 @@ def open_model(layout: Layout | None, text: str, threads: int | None = None) -> 
     return open_predictor(layout, resolve(layout, text), threads)
 
 
+def remember_proven(layout: Layout, digest: Digest) -> None:
+    """The bundle was made, loaded and replayed here: a server need not try it in a process of its own first."""
+    from tidemill.backends.runtimes.onnx import OnnxRuntime
+    from tidemill.bundle.proofs import remember
+
+    remember(layout.proofs, digest, OnnxRuntime().version)
+
+
 def _fetch(layout: Layout, version: ModelVersion, directory: Path) -> None:
     from tidemill.backends.registries.mlflow import MlflowRegistry
     from tidemill.bundle.read import open_bundle

@@ -109,11 +109,13 @@ def _report(found: Origin) -> Path:
 
 
 def _register(found: Origin, fresh: OpenBundle) -> ModelVersion:
+    from tidemill.project.bundles import remember_proven
     from tidemill.project.models import register_bundle
     from tidemill.stages.export import place
 
     final = found.layout.bundle(fresh.digest)
     place(fresh.directory, final, staging=found.layout.staging)
+    remember_proven(found.layout, fresh.digest)
     return register_bundle(found.layout, replace(fresh, directory=final))
 
 

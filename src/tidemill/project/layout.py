@@ -107,6 +107,11 @@ class Layout:
         return self.state / "cache"
 
     @property
+    def proofs(self) -> Path:
+        """Which bundles were tried on this machine; may be removed at any time."""
+        return self.cache / "proofs"
+
+    @property
     def staging(self) -> Path:
         """Unfinished writes, on the same file system as everything else in `state`."""
         return self.state / "staging"

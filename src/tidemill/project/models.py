@@ -96,15 +96,18 @@ def export_bundle(
     Raises GateError when the export is not its source.
     """
     from tidemill.backends.runtimes.onnx import OnnxRuntime
+    from tidemill.project.bundles import remember_proven
     from tidemill.project.calibration import exporter_of
     from tidemill.stages.export import export
 
-    return export(
+    opened = export(
         model, data.examples("test"), name=config.name, config=config.export, lineage=lineage_of(run), metrics=metrics,
         per_class=per_class, exporter=exporter_of(config.export, model, data), runtime=OnnxRuntime(),
         bundles=layout.bundles, staging=layout.staging, threads=usable_cores(), report=report,
         refused=layout.exports / run.id, reporter=reporter,
     )  # fmt: skip
+    remember_proven(layout, opened.digest)
+    return opened
 
 
 def register_bundle(layout: Layout, opened: OpenBundle) -> ModelVersion:

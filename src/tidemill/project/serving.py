@@ -85,7 +85,10 @@ def serve(
     sources = [find_source(layout, text) for text in model_texts]
     of_project = layout is not None and all(each.name for each in sources)  # bundles by their directories are not its
     folder = log or (layout.log if layout and of_project else Path.cwd() / "tidemill-log")
-    wanted = _Wanted(sources, access, folder, max(1, usable_cores() // workers), access_log)
+    from tidemill.bundle.proofs import state_folder
+
+    proofs = layout.proofs if layout else state_folder()
+    wanted = _Wanted(sources, access, folder, max(1, usable_cores() // workers), access_log, proofs)
     if worker is not None:
         with socket.socket(fileno=int(handed)) as listener:
             _run(listener, wanted, lambda model: _say(int(ready)), until_stdin_closes=True, shared=Path(shared))
@@ -108,13 +111,14 @@ def serve(
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """What to serve, to whom, with the log in `folder`; `threads` compute a batch."""
+    """What to serve, to whom, with the log in `folder`; `threads` compute a batch; `proofs` knows tried bundles."""
 
     sources: Sequence[Source]
     access: Access
     folder: Path
     threads: int
     access_log: bool
+    proofs: Path | None
 
 
 def _supervise(
@@ -142,7 +146,7 @@ def _run(
     from tidemill.journal.read import Journal
     from tidemill.serve.run import run_server
 
-    models = [(_load(each, wanted.threads), _watched(each, wanted.threads)) for each in wanted.sources]
+    models = [(_load(each, wanted), _watched(each, wanted)) for each in wanted.sources]
     sink = ParquetSink(wanted.folder)
     try:
         run_server(
@@ -187,7 +191,7 @@ def find_source(layout: Layout | None, text: str) -> Source:
     return Source(local_bundle(layout, version), version.name, version.number, version.bundle, manifest)
 
 
-def _load(source: Source, threads: int) -> ServedModel:
+def _load(source: Source, wanted: _Wanted) -> ServedModel:
     from tidemill.backends.runtimes.onnx import OnnxRuntime
     from tidemill.bundle.read import read_record
     from tidemill.serve.model import load_model
@@ -198,18 +202,19 @@ def _load(source: Source, threads: int) -> ServedModel:
         version=source.version,
         expected=source.digest,
         runtime=OnnxRuntime(),
-        threads=threads,
+        threads=wanted.threads,
+        proofs=wanted.proofs,
     )
 
 
-def _watched(source: Source, threads: int) -> Watched | None:
+def _watched(source: Source, wanted: _Wanted) -> Watched | None:
     from tidemill.serve.run import Watched
 
     if source.manifest is None:
         return None
 
     def load(deployment: Deployment, directory: Path) -> ServedModel:
-        return _load(Source(directory, deployment.name, deployment.version, deployment.bundle, None), threads)
+        return _load(Source(directory, deployment.name, deployment.version, deployment.bundle, None), wanted)
 
     return Watched(source.manifest, load)
 

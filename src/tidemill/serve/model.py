@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tidemill.bundle.golden import read_golden, replay
+from tidemill.bundle.golden import GoldenRow, read_golden, replay
 from tidemill.bundle.predictor import Predictor
-from tidemill.bundle.read import open_bundle
+from tidemill.bundle.prove import VersionedRuntime, prove
 from tidemill.domain.bundle import Bundle, Signature
 from tidemill.domain.digest import Digest
 
 if TYPE_CHECKING:
-    from tidemill.ports import Raw, Runtime
+    from tidemill.ports import Raw
 
 _EXAMPLES = 2
 _BATCH, _RUNS, _LONG = 16, 5, 0.2  # rows; runs of each size, fewer where they take longer than so many seconds in all
@@ -24,13 +24,13 @@ _BATCH, _RUNS, _LONG = 16, 5, 0.2  # rows; runs of each size, fewer where they t
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """One version in service. `version` is 0 for a bundle that comes from no registry; `examples` are golden inputs."""
+    """One version in service. `version` is 0 for a bundle that comes from no registry."""
 
     name: str
     version: int
     digest: Digest
     predictor: Predictor
-    examples: tuple[Raw, ...]
+    golden: tuple[GoldenRow, ...]
     seconds: tuple[tuple[int, float], tuple[int, float]]
     """Rows of a small and of a larger batch, and the least time that each took here."""
 
@@ -43,24 +43,31 @@ class ServedModel:
         return self.predictor.bundle.signature
 
     @property
+    def examples(self) -> tuple[Raw, ...]:
+        """Inputs that it answers."""
+        return tuple(row.input for row in self.golden[:_EXAMPLES])
+
+    @property
     def full_name(self) -> str:
         return f"{self.name}/{self.version}"
 
 
 def load_model(
-    directory: Path, *, name: str, version: int, expected: Digest | None, runtime: Runtime, threads: int
-) -> ServedModel:
-    """Audit, load, replay the golden requests; only then is there a model.
+    directory: Path, *, name: str, version: int, expected: Digest | None, runtime: VersionedRuntime, threads: int,
+    proofs: Path | None,
+) -> ServedModel:  # fmt: skip
+    """Audit, try elsewhere what `proofs` does not know, load, replay the golden requests; only then is there a model.
 
     `threads` compute one batch. Raises BundleError where the audit fails, GateError where an answer differs.
     """
-    opened = open_bundle(directory, expected=expected)
+    opened = prove(directory, expected, runtime=runtime, proofs=proofs)
     session = runtime.load(directory, opened.bundle, threads=threads)
     replay(opened, session)
-    inputs = [row.input for row in read_golden(opened)]
+    golden = tuple(read_golden(opened))
+    inputs = [row.input for row in golden]
     predictor = Predictor(opened, session)
     seconds = (_clocked(predictor, inputs, 1), _clocked(predictor, inputs, _BATCH))
-    return ServedModel(name, version, opened.digest, predictor, tuple(inputs[:_EXAMPLES]), seconds)
+    return ServedModel(name, version, opened.digest, predictor, golden, seconds)
 
 
 def _clocked(predictor: Predictor, inputs: Sequence[Raw], rows: int) -> tuple[int, float]:

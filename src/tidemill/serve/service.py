@@ -12,6 +12,7 @@ from tidemill.serve.failure import unknown_model
 from tidemill.serve.limits import Bodies
 from tidemill.serve.metrics import Meters
 from tidemill.serve.model import ServedModel
+from tidemill.serve.pulse import keep
 from tidemill.serve.recording import Recorder
 from tidemill.serve.shared import Shared
 from tidemill.serve.slot import Slot
@@ -38,6 +39,7 @@ class Service:
         """How often another version came into service: whoever derives something from the models looks here."""
         self.slots = [Slot(model, self.recorder, self.meters, self._changed) for model in models]
         self._changed()
+        self._pulse = asyncio.get_running_loop().create_task(keep(self.slots))
         self._shared = shared
         if shared is not None:
             self._sharing = asyncio.get_running_loop().create_task(shared.keep(self.meters))
@@ -65,20 +67,22 @@ class Service:
         """Whether a request would be answered, and what an operator should know."""
         failed = self.recorder.failed
         log_in_trouble = self.recorder.stuck or (failed is not None and time.monotonic() - failed < _LOG_TROUBLE)
-        alive = all(slot.engine.alive for slot in self.slots)
-        ready = alive and not log_in_trouble and not self.draining
+        ready = all(slot.ready for slot in self.slots) and not log_in_trouble and not self.draining
         detail: dict[str, Any] = {"ready": ready}
         if log_in_trouble:
             detail["log"] = "predictions cannot be logged, so none is answered"
         models = []
         for slot in self.slots:
             models.append({"model": slot.model.name, "version": slot.model.version})
+            if not slot.ready:
+                models[-1]["trouble"] = slot.trouble or "it has not answered its own requests lately"
             if slot.refusal:
                 models[-1]["refused"] = slot.refusal
         return ready, detail | (models[0] if len(models) == 1 else {"models": models})
 
     async def drain(self) -> None:
         """Wait until everything that was queued is answered."""
+        self._pulse.cancel()
         await asyncio.gather(*(slot.drain() for slot in self.slots))
         if self._shared is not None:
             self._sharing.cancel()

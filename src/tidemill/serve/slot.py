@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tidemill.serve.batching import Engine
 from tidemill.serve.job import Answer, Given, Job
+from tidemill.serve.pulse import STALE
 
 if TYPE_CHECKING:
     from tidemill.serve.metrics import Meters
@@ -25,7 +27,15 @@ class Slot:
         self._draining: set[asyncio.Task[None]] = set()
         self.refusal: str | None = None
         """Why the published version is not in service while the old one goes on."""
+        self.trouble: str | None = None
+        """What was wrong with its last golden answer."""
+        self.proven = time.monotonic()
         self.engine = Engine(model, recorder, meters)
+
+    @property
+    def ready(self) -> bool:
+        """Whether it would answer, and lately did so as it should."""
+        return self.engine.alive and self.trouble is None and time.monotonic() - self.proven < STALE
 
     @property
     def model(self) -> ServedModel:
@@ -37,6 +47,7 @@ class Slot:
         ending = asyncio.get_running_loop().create_task(old.drain())
         self._draining.add(ending)
         ending.add_done_callback(self._draining.discard)
+        self.trouble, self.proven = None, time.monotonic()  # it comes proven
         self.refuse(None)
         self._changed()
 
