@@ -190,9 +190,11 @@ def _latency(predictor: Predictor, examples: Examples) -> float:
 
 def _absolute(predictor: Predictor, new: _Scored, old: _Scored | None, config: PromotionConfig) -> list[Check]:
     parity = predictor.bundle.parity
-    against = f", {old.latency_ms:.3g} ms the champion's" if old is not None else ""
+    against = f" against {old.latency_ms:.3g}" if old is not None else ""
     slowdown = new.latency_ms / old.latency_ms if old is not None and old.latency_ms else 1.0
-    limits = f"at most {config.max_latency_ms:g} ms" + (f" and {config.max_slowdown:g} times that" if old else "")
+    limits = f"at most {config.max_latency_ms:g}" + (
+        f" and {config.max_slowdown:g} times the champion's" if old else ""
+    )
     return [
         Check(
             "parity",

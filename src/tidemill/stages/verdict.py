@@ -149,14 +149,16 @@ def accuracy_floors(name: str, parts: Mapping[str, Part], floor: float, config: 
     falls = sorted((new - old, part) for part, (new, old) in pairs.items() if old - new > _NAMED)
     deep = sorted((new - old, part) for part, (new, old) in pairs.items() if old - new > config.max_fall + 1e-12)
     thing = "class" if name == "classes" else "slice"
-    said = [f"no {thing} that was at {floor:g} or above falls below it"]
+    said = [] if deep else [f"no {thing} that was at {floor:g} or above falls below it"]
     if below:
         said = [
             f"below {floor:g}: " + _listed(f"{part} ({pairs[part][1]:.3f} to {pairs[part][0]:.3f})" for part in below)
         ]
     if deep:
         said.append(f"falls by more than {config.max_fall * 100:g} points: {_points(deep)}")
-    elif falls:
+    elif config.max_fall < 1:
+        said.append(f"none falls by more than {config.max_fall * 100:g} points")
+    if falls and not deep:
         said.append(f"falls: {_points(falls)}")
     return Check(name, not below and not deep, "; ".join(said + _unjudged(parts, pairs)))
 
