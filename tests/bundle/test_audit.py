@@ -95,6 +95,23 @@ def test_a_pipe_does_not_block(example: Path) -> None:
         open_bundle(example)
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_a_hole_of_a_terabyte_is_not_read(example: Path, name: str) -> None:
+    os.truncate(example / name, 1 << 40)
+    if name != "bundle.json":
+        edit(example, lambda record: record["files"][name].update(bytes=1 << 40))
+    with pytest.raises(BundleError, match=r"more than|larger than"):
+        open_bundle(example)
+
+
+def test_more_files_than_any_report_has_are_not_read(example: Path) -> None:
+    for number in range(1000):
+        (example / "report" / str(number)).touch()
+    reseal(example)
+    with pytest.raises(BundleError, match="files, more than 1,000"):
+        open_bundle(example)
+
+
 @pytest.mark.parametrize("name", ["../outside", "/etc/passwd", "report/../../outside", "report/", "report//x", "a\\b"])
 def test_a_path_that_leaves_is_refused(example: Path, name: str) -> None:
     edit(example, lambda record: record["files"].update({name: record["files"]["card.md"]}))

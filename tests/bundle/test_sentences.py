@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,32 @@ def test_a_tokenizer_that_is_none_is_a_bundle_error(tmp_path: Path, content: str
     (tmp_path / "tokenizer.json").write_text(content)
     with pytest.raises(BundleError, match="is not a tokenizer"):
         Preprocessor(TextPreprocessing(4, 0), tmp_path / "tokenizer.json")
+
+
+def _tokenizer(folder: Path, **parts: Any) -> Path:
+    plain: dict[str, Any] = {
+             "version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": None,
+             "pre_tokenizer": {"type": "Whitespace"}, "post_processor": None, "decoder": None,
+             "model": {"type": "WordLevel", "vocab": {"the": 1}, "unk_token": "[UNK]"}}  # fmt: skip
+    (folder / "tokenizer.json").write_text(json.dumps(plain | parts))
+    return folder / "tokenizer.json"
+
+
+def test_a_text_to_which_the_tokenizer_has_no_answer_is_named_and_the_others_are_fine(tmp_path: Path) -> None:
+    preprocessor = Preprocessor(TextPreprocessing(4, 0), _tokenizer(tmp_path))
+    with pytest.raises(ItemError, match="input 1 cannot be tokenised") as refused:
+        preprocessor.prepare(["the", "tide", "the"])
+    assert refused.value.index == 1
+    assert preprocessor.prepare(["the", "the"])["input_ids"].tolist() == [[1], [1]]
+
+
+def test_a_tokenizer_that_panics_is_an_error_like_any_other(tmp_path: Path) -> None:
+    precompiled = {"type": "Precompiled", "precompiled_charsmap": "AAAA"}
+    with pytest.raises(BundleError, match="is not a tokenizer"):
+        Preprocessor(TextPreprocessing(4, 0), _tokenizer(tmp_path, normalizer=precompiled))
+    path = _tokenizer(tmp_path, pre_tokenizer={"type": "FixedLength", "length": 0})
+    with pytest.raises(ItemError, match="cannot be tokenised"):
+        Preprocessor(TextPreprocessing(4, 0), path).prepare(["the"])
 
 
 def test_text_needs_its_tokenizer() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tidemill.bundle.consistency import check_consistency
+from tidemill.bundle.graph import MAX_BYTES as MAX_GRAPH
 from tidemill.bundle.graph import audit_graph
 from tidemill.bundle.protocols import READERS
 from tidemill.bundle.write import RECORD
@@ -23,6 +24,11 @@ GRAPH, TOKENIZER = "model.onnx", "tokenizer.json"
 REQUIRED = (GRAPH, "golden.parquet", "reference.parquet", "card.md")
 _REPORT = re.compile(r"report/[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 _MAX_RECORD = 8 << 20
+_MAX_FILES = 1000
+_MAX_BYTES = {GRAPH: MAX_GRAPH, "golden.parquet": 1 << 30, "reference.parquet": 1 << 30}
+_MAX_OTHER = 64 << 20
+"""A file may be a hole of terabytes that takes no room: what is larger than any honest one is not read."""
+
 _REMEDY = "fetch the bundle anew, or export the model again"
 
 
@@ -157,6 +163,8 @@ def _finite_float(text: str) -> float:
 
 
 def _check_files(directory: Path, bundle: Bundle, sizes: Mapping[str, int]) -> None:
+    if len(sizes) > _MAX_FILES:
+        raise _bad(directory, f"it has {len(sizes):,} files, more than {_MAX_FILES:,}")
     required = {*REQUIRED, TOKENIZER} if isinstance(bundle.preprocessing, TextPreprocessing) else set(REQUIRED)
     for name in required - bundle.files.keys():
         raise _bad(directory, f"{RECORD} does not list {name}")
@@ -168,6 +176,8 @@ def _check_files(directory: Path, bundle: Bundle, sizes: Mapping[str, int]) -> N
     for name, record in bundle.files.items():
         if name not in sizes:
             raise _bad(directory, f"{name} is missing")
+        if sizes[name] > (most := _MAX_BYTES.get(name, _MAX_OTHER)):
+            raise _bad(directory, f"{name} has {sizes[name]:,} bytes, more than {most:,}")
         if sizes[name] != record.bytes:
             raise _bad(directory, f"{name} has {sizes[name]:,} bytes, not {record.bytes:,}")
         if Digest.of_file(directory / name) != record.digest:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tidemill.domain.bundle import TextPreprocessing
-from tidemill.errors import BundleError, ItemError
+from tidemill.errors import BundleError, ItemError, first_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from tokenizers import Encoding
 
 MAX_CHARACTERS = 100_000
 
@@ -25,7 +26,8 @@ class Sentences:
 
         try:
             self._tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
-        except Exception as error:  # the parser's errors have no class of their own
+        except BaseException as error:  # the parser's errors have no class of their own
+            _let_through(error)
             raise BundleError(
                 f"{path} is not a tokenizer: {str(error)[:200]}", "export the model again, or fetch the bundle anew"
             ) from None
@@ -37,7 +39,7 @@ class Sentences:
         """`input_ids` and `attention_mask`, int64 [N, L], padded to the longest. Raises ItemError."""
         for index, text in enumerate(inputs):
             _check(text, index)
-        encodings = self._tokenizer.encode_batch_fast(list(inputs))
+        encodings = self._encode(list(inputs))
         lengths = [len(encoding) for encoding in encodings]
         if 0 in lengths:
             index = lengths.index(0)
@@ -48,6 +50,37 @@ class Sentences:
             ids[row, : lengths[row]] = encoding.ids
             mask[row, : lengths[row]] = 1
         return {"input_ids": ids, "attention_mask": mask}
+
+    def _encode(self, inputs: list[str]) -> list[Encoding]:
+        """All of them; raises ItemError for the first that the tokenizer has no answer to."""
+        try:
+            return self._tokenizer.encode_batch_fast(inputs)
+        except BaseException as error:  # as above
+            _let_through(error)
+            if len(inputs) == 1:
+                raise _untold(0, error) from None
+        encodings = []
+        for index, text in enumerate(inputs):
+            try:
+                encodings += self._tokenizer.encode_batch_fast([text])
+            except BaseException as error:
+                _let_through(error)
+                raise _untold(index, error) from None
+        return encodings
+
+
+def _let_through(error: BaseException) -> None:
+    """Raise what has nothing to do with the tokenizer; its panics are no Exception, and their class has no module."""
+    if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+        raise error
+
+
+def _untold(index: int, error: BaseException) -> ItemError:
+    return ItemError(
+        index,
+        f"input {index} cannot be tokenised: {first_line(error)}",
+        "give a text of known words, or export the model with a tokenizer that knows what to do with others",
+    )
 
 
 def _check(text: object, index: int) -> None:
