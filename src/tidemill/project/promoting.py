@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,14 +13,14 @@ from tidemill.domain.digest import Digest
 from tidemill.domain.evidence import Check, Evidence
 from tidemill.domain.record import to_plain
 from tidemill.domain.registry import Event, ModelVersion, RegistryState, fold
-from tidemill.errors import BundleError, BusyError, GateError, InputError, StateError
+from tidemill.errors import BundleError, BusyError, GateError, InputError, StateError, StorageError
 from tidemill.files import locked, write_atomic
 from tidemill.project.bundles import local_bundle, open_predictor
 from tidemill.project.configuration import config
 from tidemill.project.database import foreign_uri
 from tidemill.project.layout import Layout
 from tidemill.project.publishing import publish, reconcile
-from tidemill.project.registry import events, ledger, no_such_model, state, version_of
+from tidemill.project.registry import events, is_served, ledger, no_such_model, state, version_of
 
 if TYPE_CHECKING:
     from tidemill.ports import Reporter
@@ -69,10 +69,14 @@ def promote(
 
 
 def rollback(layout: Layout, name: str, reason: str | None = None) -> Event:
-    """Put the champion before the present one back. Raises StateError when there was none."""
+    """Put the champion before the present one back. Raises StateError when there was none.
+
+    A tracking server that is away does not hinder it: MLflow's alias follows with the next command that reaches it.
+    """
     state(layout, name)
     with locked(layout.locks / f"promote-{name}", timeout=_WAIT, what=f"a promotion of {name}"):
-        reconcile(layout, name)
+        with _server_may_be_away():
+            reconcile(layout, name)
         champions = state(layout, name).champions
         if len(champions) < 2:
             raise StateError(
@@ -87,8 +91,18 @@ def rollback(layout: Layout, name: str, reason: str | None = None) -> Event:
         payload = {"from": champions[-1], "to": champions[-2], "reason": reason}
         event = ledger(layout).append("rolled_back", name, payload, check=check)
         publish(layout, name)  # servers first: MLflow may take seconds
-        reconcile(layout, name)
+        with _server_may_be_away():
+            reconcile(layout, name)
     return event
+
+
+@contextlib.contextmanager
+def _server_may_be_away() -> Iterator[None]:
+    try:
+        yield
+    except StorageError:
+        if not is_served(foreign_uri()):
+            raise
 
 
 def history(layout: Layout, name: str, at: datetime | None = None) -> list[Event]:

@@ -56,12 +56,20 @@ def ledger(layout: Layout) -> SqlLedger:
     """The project's ledger: in MLflow's database; among the project's state, a file for each server, where MLflow is
     behind HTTP: each server counts versions for itself."""
     from tidemill.backends.ledgers.sql import SqlLedger
+    from tidemill.project.database import foreign_uri
 
-    uri = tracking_uri(layout)
-    if uri.partition(":")[0] in ("http", "https", "databricks", "uc", "databricks-uc"):
+    uri = foreign_uri()
+    if not is_served(uri):
+        uri = tracking_uri(layout)
+    else:
         layout.state.mkdir(parents=True, exist_ok=True)
         uri = f"sqlite:///{_served_ledger(layout, uri)}"
     return SqlLedger(uri)
+
+
+def is_served(uri: str) -> bool:
+    """Whether MLflow is behind a server, which may be away while the ledger is not."""
+    return uri.partition(":")[0] in ("http", "https", "databricks", "uc", "databricks-uc")
 
 
 def _served_ledger(layout: Layout, uri: str) -> Path:
