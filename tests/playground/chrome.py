@@ -56,6 +56,7 @@ class Tab:
 
     def open(self, address: str) -> None:
         self.send("Page.navigate", url=address)
+        self.until("document.readyState === 'complete'")
 
     def run(self, script: str) -> Any:
         """What an expression gives, which is awaited."""

@@ -96,11 +96,15 @@ def _rows(opened: OpenBundle) -> Iterator[_Row]:
 
 
 def _mixed(seen: _Seen) -> list[_Row]:
-    """From each class in turn, and of every four one that the model gets wrong, where there are such."""
-    right = _in_turn([rows for (_, right), rows in seen.kept.items() if right])
+    """A quarter are mistakes, where there are such; the rest are right ones of as many classes as possible."""
     wrong = _in_turn([rows for (_, right), rows in seen.kept.items() if not right])
-    wrong = wrong[: max(COUNT // 4, COUNT - len(right))]
-    return sorted(right[: COUNT - len(wrong)] + wrong, key=lambda row: (str(row.label), row.number))
+    chosen = wrong[: COUNT // 4]
+    classes: dict[str | None, list[_Row]] = {row.label: [] for row in chosen}
+    for row in [row for (_, right), rows in seen.kept.items() if right for row in rows] + wrong[len(chosen) :]:
+        classes.setdefault(row.label, []).append(row)
+    groups, covered = list(classes.values()), len({row.label for row in chosen})
+    rest = _in_turn(groups[covered:] + groups[:covered])  # first those that no mistake stands for
+    return sorted([*chosen, *rest][:COUNT], key=lambda row: (str(row.label), row.number))
 
 
 def _in_turn(groups: Sequence[Sequence[_Row]]) -> list[_Row]:
