@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tidemill.dataset.read import PackedDataset
 from tidemill.domain.bundle import Signature
 from tidemill.domain.record import from_plain, to_plain
+from tidemill.errors import GateError
 from tidemill.stages.evaluation.measure import measure
 from tidemill.stages.evaluation.mistakes import SHOWN
 from tidemill.stages.evaluation.records import EvaluationReport
@@ -114,3 +115,10 @@ def test_a_split_with_a_class_that_the_model_does_not_know_is_left_out(pictures:
         about=NOBODY,
     )  # fmt: skip
     assert [split.name for split in report.splits] == ["val", "test"]
+
+
+def test_answers_that_are_no_numbers_are_an_error(table: Table) -> None:
+    x = np.arange(200.0)
+    answer = answers(lambda rows: np.array([[np.nan if row["x"] % 2 else 1.0] for row in rows]))
+    with pytest.raises(GateError, match="no number for"):
+        measure(VALUES, answer, table(x=x, y=x), rows=10, about=NOBODY)

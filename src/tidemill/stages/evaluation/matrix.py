@@ -33,7 +33,7 @@ def shares(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.asarray(np.add.reduceat(np.add.reduceat(share, edges, axis=0), edges, axis=1) / sizes)
 
 
-def heat_map(confusion: NDArray[np.int64], colour: tuple[int, int, int] = (11, 110, 105)) -> bytes:
+def heat_map(confusion: NDArray[np.int64], colour: tuple[int, int, int] = (30, 146, 137)) -> bytes:
     """A pixel a cell as PNG; what is empty is transparent, so that it suits a light page and a dark one."""
     from PIL import Image
 

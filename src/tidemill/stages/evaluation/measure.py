@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tidemill.domain.dataset import SPLITS
-from tidemill.errors import DataError
+from tidemill.errors import GateError, InputError
 from tidemill.stages.evaluate import Evaluation, evaluate, score_inputs
 from tidemill.stages.evaluation.mistakes import mistakes
 from tidemill.stages.evaluation.records import (
@@ -48,10 +48,11 @@ def measure(
     """The report of the model that `answer`s raw inputs, on `data`; with its answers to the test split.
 
     Every row of the test split is scored, and of the others `rows` that are drawn at random, always the same ones.
-    Raises DataError as `evaluate` does for the test split; another split that cannot be judged is left out.
+    Raises DataError as `evaluate` does for the test split, and GateError for answers that are no numbers; another split
+    that cannot be judged is left out.
     """
     examples = data.examples("test")
-    scored = score_inputs(answer, examples.inputs)
+    scored = _scored(answer, examples)
     evaluation = evaluate(signature, scored, examples)
     scores = scored.scores.astype(np.float64)
     found, wrong = mistakes(signature, scores, examples)
@@ -88,9 +89,19 @@ def _part(signature: Signature, answer: Answer, data: PackedDataset, name: str, 
     chosen = None if rows == held else np.sort(np.random.default_rng(0).choice(held, rows, replace=False))
     examples = data.examples(name, chosen)
     try:
-        return evaluate(signature, score_inputs(answer, examples.inputs), examples)
-    except DataError:  # a class that came later than the model
+        return evaluate(signature, _scored(answer, examples), examples)
+    except (InputError, GateError):  # a class or a value that came later than the model
         return None
+
+
+def _scored(answer: Answer, examples: Examples) -> Scored:
+    scored = score_inputs(answer, examples.inputs)
+    without = int((~np.isfinite(scored.scores).all(axis=1)).sum())
+    if without:
+        raise GateError(
+            f"the model has no number for {without} of {len(examples.names)} rows", "train it anew, at a lower rate"
+        )
+    return scored
 
 
 def _calibration(signature: Signature, scores: NDArray[np.float64], examples: Examples) -> Calibration:

@@ -117,7 +117,7 @@ def _matrices(report: EvaluationReport) -> Iterator[str]:
         for split in report.splits
     )
     least = 250 if len(labels) <= 12 else 360 if len(labels) <= charts.DRAWN else 300
-    words = "Down what is true, across what was answered; darker is a larger share of the row."
+    words = "Down what is true, across what was answered; stronger is a larger share of the row."
     if len(labels) > charts.DRAWN:
         words += f" One point for each pair of the {len(labels):,} classes, in the order of their names."
     yield (
@@ -137,7 +137,7 @@ def _calibration(report: EvaluationReport) -> Iterator[str]:
         return
     gap = found.confidence - report.test.metrics["accuracy"]
     how = "It is about as sure as it is right." if abs(gap) < 0.01 else (
-        f"It is {'surer' if gap > 0 else 'less sure'} than it should be, by {abs(gap):.1%} on average."
+        f"It is {'surer' if gap > 0 else 'less sure'} than it should be, by {100 * abs(gap):.1f} points on average."
     )  # fmt: skip
     accuracy = report.test.metrics["accuracy"]
     yield (
