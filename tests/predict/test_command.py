@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,24 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import csv
 
-from tests.registry.run import Done, tidemill
+from tests.predict.conftest import Predict
 from tests.serve.bundles import image_bundle, picture, tabular_bundle, text_bundle
 from tidemill.backends.runtimes.onnx import OnnxRuntime
 from tidemill.bundle.predictor import Predictor
 from tidemill.bundle.read import open_bundle
-from tidemill.project.layout import Layout
-
-Predict = Callable[..., Done]
-
-
-@pytest.fixture
-def predict(tmp_path: Path) -> Predict:
-    """`tidemill predict BUNDLE …` outside of any project."""
-
-    def run(bundle: Path, *args: str) -> Done:
-        return tidemill(Layout(tmp_path), "predict", str(bundle), *args)
-
-    return run
 
 
 @pytest.fixture

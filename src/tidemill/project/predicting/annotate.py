@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tidemill.domain.dataset import PICTURE_FORMATS
 from tidemill.errors import InputError
-from tidemill.files import write_atomic
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -45,7 +45,15 @@ class Annotator:
                 scores = answers.scores[index]
                 said = f"{output}  {scores.max():.1%}" if len(scores) > 1 else output
                 path = self._folder / _copy(self._below[row + index])
-                write_atomic(path, annotated(content, said, _SUFFIXES.get(path.suffix.lower(), "PNG")))
+                _put(path, annotated(content, said, _SUFFIXES.get(path.suffix.lower(), "PNG")))
+
+
+def _put(path: Path, content: bytes) -> None:
+    """Whole or not at all; not synced, which would take longer than all the rest: a copy can be drawn again."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.tmp")
+    beside.write_bytes(content)
+    os.replace(beside, path)
 
 
 def _copy(below: Path) -> Path:
