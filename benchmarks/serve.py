@@ -22,6 +22,7 @@ import re
 import shutil
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -91,15 +92,17 @@ class Bench:
             self._bundles[task] = train(self.place, task)
         return self._bundles[task]
 
-    def load(self, url: str, bodies: list[bytes], kind: str, connections: int = CONNECTIONS) -> Load:
-        """The median of the rounds, after one that warms up."""
+    def load(
+        self, url: str, bodies: list[bytes], kind: str, connections: int = CONNECTIONS, more: str = "", rounds: int = 0
+    ) -> Load:
+        """The median of the rounds, after one that warms up; `more` is Lua."""
         script = self.place / "load.lua"
-        script.write_text(LUA % (len(bodies), kind))
+        script.write_text(LUA % (len(bodies), kind) + more)
         for number, body in enumerate(bodies):
             (self.place / f"body-{number}").write_bytes(body)
         wrk(url, script, 2, connections, self.place)
-        rounds = [wrk(url, script, self.seconds, connections, self.place) for _ in range(self.rounds)]
-        return sorted(rounds, key=lambda each: each.rate)[len(rounds) // 2]
+        seen = [wrk(url, script, self.seconds, connections, self.place) for _ in range(rounds or self.rounds)]
+        return sorted(seen, key=lambda each: each.rate)[len(seen) // 2]
 
 
 LUA = """
@@ -369,6 +372,156 @@ def section_image(bench: Bench) -> dict[str, Any]:
     return beside_peers(bench, "image", lambda picture: picture.tolist(), 3)
 
 
+def section_binary(bench: Bench) -> dict[str, Any]:
+    print("\nbinary: the same network, pixels in a binary body, beside ONNX Runtime alone")
+    bundle = bench.bundle("image")
+    head = {
+        "inputs": [
+            {
+                "name": "image", "datatype": "UINT8", "shape": [1, 32, 32, 3],
+                "parameters": {"binary_data_size": 32 * 32 * 3},
+            }
+        ],
+        "outputs": [{"name": "scores", "parameters": {"binary_data": True}}],
+    }  # fmt: skip
+    start = document(head)
+    bodies = [start + picture.tobytes() for picture in pictures(64)]
+    extra = f'\nwrk.headers["Inference-Header-Content-Length"] = "{len(start)}"\n'
+    with ours(bundle, bench.place) as (base, name, _):
+        url = f"{base}/v2/models/{name}/infer"
+        load = bench.load(url, bodies, "application/octet-stream", more=extra)
+        alone = runtime_alone(bundle, {"image": np.stack(list(pictures(64)))}, bench)
+    show("tidemill", load)
+    print(f"  {'ONNX Runtime alone':<22}{alone:>10,.0f} /s   in batches of 32")
+    verdict(f"{load.rate / alone:.2f} of it (bar 0.85)", load.rate >= 0.85 * alone)
+    return {"tidemill": load, "alone": alone}
+
+
+def section_text(bench: Bench) -> dict[str, Any]:
+    print("\ntext: a small encoder, sentences as JSON, beside ONNX Runtime with the tokenizer alone")
+    bundle = bench.bundle("text")
+    texts = sentences()
+    with ours(bundle, bench.place) as (base, name, _):
+        bodies = [document({"inputs": [text]}) for text in texts]
+        load = bench.load(f"{base}/v1/models/{name}:predict", bodies, "application/json")
+        alone = tokenized_alone(bundle, texts, bench)
+    show("tidemill", load)
+    print(f"  {'ONNX Runtime alone':<22}{alone:>10,.0f} /s   in batches of 32, tokens included")
+    verdict(f"{load.rate / alone:.2f} of it (bar 0.85)", load.rate >= 0.85 * alone)
+    return {"tidemill": load, "alone": alone}
+
+
+def section_steady(bench: Bench) -> dict[str, Any]:
+    print("\nsteady: latency of the table's model at half of its top load, against that of one request at a time")
+    with ours(bench.bundle("table"), bench.place) as (base, name, _):
+        url, bodies = f"{base}/v1/models/{name}:predict", rows_as_json()
+        top = bench.load(url, bodies, "application/json")
+        single = bench.load(url, bodies, "application/json", connections=1)
+        half = paced(url, bodies[0], top.rate / 2, bench)
+    show("top", top)
+    show("one at a time", single)
+    show("half of the top", half)
+    ratio = half.p99 / single.p50
+    verdict(f"p99 {ratio:.1f} times the latency of one request (bar 3)", ratio <= 3)
+    return {"top": top, "single": single, "half": half}
+
+
+def section_log(bench: Bench) -> dict[str, Any]:
+    print("\nlog: the same server with its prediction log, and with a sink that forgets")
+    bundle, found = bench.bundle("table"), dict[str, list[float]](on=[], off=[])
+    for _ in range(bench.rounds):
+        for name, env in (("on", {}), ("off", {"TIDEMILL_BENCHMARK_FORGET": "1"})):
+            command = [sys.executable, str(HERE / "servers" / "tidemill_server.py"), str(bundle)]
+            port = free_port()
+            log = Path(tempfile.mkdtemp(dir=bench.place))
+            with running([*command, str(port), str(log)], port, bench.place, "/v2/health/ready", env):
+                model = json.loads((bundle / "bundle.json").read_text())["name"]
+                url = f"http://127.0.0.1:{port}/v1/models/{model}:predict"
+                found[name].append(bench.load(url, rows_as_json(), "application/json", rounds=1).rate)
+            shutil.rmtree(log)
+    on, off = (statistics.median(found[name]) for name in ("on", "off"))
+    print(f"  on {on:,.0f} /s, off {off:,.0f} /s")
+    verdict(f"the log costs {100 * (1 - on / off):.1f} % (bar 5)", on >= 0.95 * off)
+    return found
+
+
+def section_workers(bench: Bench) -> dict[str, Any]:
+    print("\nworkers: the table's model by one process and by two")
+    found = {}
+    for workers in (1, 2):
+        with ours(bench.bundle("table"), bench.place, "--workers", str(workers)) as (base, name, _):
+            found[workers] = bench.load(f"{base}/v1/models/{name}:predict", rows_as_json(), "application/json")
+        show(f"{workers} of them", found[workers])
+    ratio = found[2].rate / found[1].rate
+    verdict(f"two are {ratio:.2f} times one (bar 1.6)", ratio >= 1.6)
+    return {str(workers): load for workers, load in found.items()}
+
+
+def section_cold(bench: Bench) -> dict[str, Any]:
+    print("\ncold: from the command to ready, and memory, with the image model")
+    bundle = bench.bundle("image")
+    seconds, memory = [], 0.0
+    for _ in range(max(5, bench.rounds)):
+        began = time.perf_counter()
+        with ours(bundle, bench.place) as (_, _, pid):
+            seconds.append(time.perf_counter() - began)
+            memory = resident(pid)
+    size = sum(path.stat().st_size for path in bundle.rglob("*")) / 1e6
+    middle = statistics.median(seconds)
+    print(f"  {middle:.2f} s to ready, {memory:.0f} MB resident, a bundle of {size:.1f} MB")
+    verdict("at most 1.0 s and 200 MB", middle <= 1.0 and memory <= 200)
+    return {"seconds": seconds, "resident_mb": memory}
+
+
+def rows_as_json() -> list[bytes]:
+    return [document({"inputs": [dict(zip(COLUMNS, map(float, row), strict=True))]}) for row in table(64)]
+
+
+def sentences() -> list[str]:
+    words = ["the", "a", "film", "plot", "was", "and", "but", "never", "quite", "good", "bad", "dull", "slow", "story"]
+    generator = np.random.default_rng(2)
+    return [" ".join(generator.choice(words, generator.integers(5, 20))) for _ in range(64)]
+
+
+def runtime_alone(bundle: Path, feed: dict[str, Any], bench: Bench) -> float:
+    """Rows a second of the graph in batches of 32, in a process of its own."""
+    file = bench.place / "feed.npz"
+    np.savez(file, **feed)
+    command = [sys.executable, str(HERE / "servers" / "runtime_alone.py"), str(bundle), str(file), str(THREADS)]
+    done = subprocess.run([*command, str(bench.seconds)], check=True, capture_output=True, text=True, env=environment())
+    return float(done.stdout)
+
+
+def tokenized_alone(bundle: Path, texts: list[str], bench: Bench) -> float:
+    file = bench.place / "texts.json"
+    file.write_text(json.dumps(texts))
+    command = [sys.executable, str(HERE / "servers" / "runtime_alone.py"), str(bundle), str(file), str(THREADS)]
+    done = subprocess.run([*command, str(bench.seconds)], check=True, capture_output=True, text=True, env=environment())
+    return float(done.stdout)
+
+
+def paced(url: str, body: bytes, rate: float, bench: Bench) -> Load:
+    """Requests at a given rate, whatever the answers take, from a process of its own."""
+    file = bench.place / "body"
+    file.write_bytes(body)
+    command = [sys.executable, str(HERE / "servers" / "paced.py"), url, str(file), str(rate), str(bench.seconds)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return Load(**json.loads(done.stdout))
+
+
+def resident(pid: int) -> float:
+    """Megabytes of the process and its children."""
+    kilobytes = 0
+    for path in Path("/proc").glob("[0-9]*/status"):
+        try:
+            fields = dict(line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
+        except OSError:
+            continue
+        if int(fields["Pid"]) == pid or int(fields["PPid"]) == pid:
+            kilobytes += int(fields.get("VmRSS", "0 kB").split()[0])
+    return kilobytes / 1000
+
+
 def show(name: str, load: Load) -> None:
     failed = f"  {load.failed} FAILED" if load.failed else ""
     print(f"  {name:<22}{load.rate:>10,.0f} /s   p50 {load.p50:>7.2f} ms   p99 {load.p99:>7.2f} ms{failed}", flush=True)
@@ -378,7 +531,16 @@ def verdict(text: str, held: bool) -> None:
     print(f"  {text}: {'held' if held else 'NOT held'}", flush=True)
 
 
-SECTIONS: dict[str, Callable[[Bench], Any]] = {"table": section_table, "image": section_image}
+SECTIONS: dict[str, Callable[[Bench], Any]] = {
+    "table": section_table,
+    "image": section_image,
+    "binary": section_binary,
+    "text": section_text,
+    "steady": section_steady,
+    "log": section_log,
+    "workers": section_workers,
+    "cold": section_cold,
+}
 
 if __name__ == "__main__":
     main()
