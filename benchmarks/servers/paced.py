@@ -78,6 +78,6 @@ print(
             "p50": 1000 * seen[len(seen) // 2],
             "p99": 1000 * seen[len(seen) * 99 // 100],
             "failed": sum(failures),
-        }  # fmt: skip
+        }
     )
 )
