@@ -51,7 +51,7 @@ def print_model(
 
 
 def _print_report(report: EvaluationReport) -> None:
-    print_metrics(report.test)
+    print_metrics(report.test, "  ")
     if report.calibration is not None:
         _line("calibration error", f"{report.calibration.ece:.1%}  (ECE over 15 bins)")
     for split in report.splits[:-1]:
@@ -66,15 +66,15 @@ def _print_report(report: EvaluationReport) -> None:
             _line(name, " ".join(words.split()) or "not written down: set report.intended_use in conf/config.yaml")
 
 
-def print_metrics(evaluation: Evaluation) -> None:
+def print_metrics(evaluation: Evaluation, indent: str = "") -> None:
     """A line a metric, with its 95 % confidence interval."""
     from tidemill.stages.evaluation.figures import interval
 
     for name, value in evaluation.metrics.items():
         found = evaluation.intervals.get(name)
         how = f"  {interval(name, found)}  {found.method}" if found is not None else ""
-        _line(name, _figure(name, value) + how)
-    _line("rows", f"{evaluation.rows:,}")
+        _line(name, _figure(name, value) + how, indent)
+    _line("rows", f"{evaluation.rows:,}", indent)
 
 
 def _print_export(bundle: Bundle) -> None:
@@ -96,8 +96,8 @@ def print_classes(per_class: Mapping[str, Mapping[str, float]], weak: Mapping[st
     print_table(("class", *names), rows, right=names)
 
 
-def _line(name: str, words: str) -> None:
-    click.echo(f"  {name:<{_COLUMN}}{words}")
+def _line(name: str, words: str, indent: str = "  ") -> None:
+    click.echo(f"{indent}{name:<{_COLUMN}}{words}")
 
 
 def _figure(name: str, value: float) -> str:
