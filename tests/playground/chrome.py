@@ -71,7 +71,7 @@ class Tab:
             if found := self.run(f"(() => {{ const found = {script}; return found instanceof Node || found }})()"):
                 return found
             time.sleep(0.05)
-        raise AssertionError(f"never true: {script}\n{self.text('body')}\n{self.complaints}")
+        raise AssertionError(f"never true: {script}\n{self.text('body')}\n{self.complaints[-5:]}")
 
     def text(self, selector: str) -> str:
         return str(self.run(f"document.querySelector({selector!r})?.innerText ?? ''"))

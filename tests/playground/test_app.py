@@ -23,9 +23,9 @@ def client(shown: list[Shown]) -> TestClient:
     return TestClient(Starlette(routes=[Mount("/ui", playground(lambda: shown))]))
 
 
-def shown(directory: Path, version: int = 1, address: str | None = None) -> Shown:
+def shown(directory: Path, version: int = 1) -> Shown:
     opened = open_bundle(directory)
-    return Shown(opened.bundle.name, version, opened, address)
+    return Shown(opened.bundle.name, version, opened)
 
 
 def test_every_file_of_the_page_is_there_and_open(made: Path) -> None:
@@ -60,10 +60,14 @@ def test_models_are_described_as_forms_need_it(made: Path) -> None:
     assert digits["reads"] == "8 × 8 pixels, grey"
 
 
-def test_a_model_may_answer_at_an_address_of_its_own(made: Path) -> None:
-    (model,) = client([shown(made / "txt", 2, "/v1/models/mood/versions/2:predict")]).get("/ui/models.json").json()
+def test_the_first_version_of_a_name_answers_without_one_and_the_others_by_it(made: Path) -> None:
+    served = [shown(made / "txt", 3), shown(made / "reg"), shown(made / "txt", 2)]
 
-    assert model["predict"] == "v1/models/mood/versions/2:predict"
+    assert [model["predict"] for model in client(served).get("/ui/models.json").json()] == [
+        "v1/models/mood:predict",
+        "v1/models/price:predict",
+        "v1/models/mood/versions/2:predict",
+    ]
 
 
 def test_what_is_served_is_asked_for_anew(made: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,13 @@ from PIL import Image
 
 from tests.playground.chrome import Tab
 from tests.playground.conftest import HOSTILE
-from tests.playground.host import hosting
+from tests.playground.host import beside, hosting, serving
 from tests.serve import bundles
+from tidemill.bundle.read import open_bundle
 from tidemill.journal.read import Journal
+from tidemill.project.layout import Layout
+from tidemill.serve.playground.shown import Shown
+from tidemill.serve.swap import read_manifest
 
 TOKEN = "a-token-of-a-test-only"
 ANSWERED = "document.querySelector('.feedback')"
@@ -48,9 +52,6 @@ def fresh(tab: Tab) -> Tab:
     tab.asked.clear()
     tab.complaints.clear()
     return tab
-
-
-Open = Callable[[str], str]
 
 
 def test_a_wrong_answer_about_a_picture_is_put_right(made: Path, tmp_path: Path, fresh: Tab) -> None:
@@ -157,7 +158,7 @@ def test_a_missing_value_is_asked_for_before_anything_is_sent(made: Path, tmp_pa
         fresh.until("document.querySelectorAll('.fields input').length === 2")
         fresh.click("Predict")
 
-        assert fresh.run("document.querySelector('form').checkValidity()") is False
+        assert fresh.run("document.querySelector('#input form').checkValidity()") is False
         assert not [url for url in fresh.asked if "predict" in url]
 
 
@@ -179,13 +180,37 @@ def test_the_page_asks_for_the_token(made: Path, tmp_path: Path, fresh: Tab) -> 
 
 def test_several_models_are_chosen_from(made: Path, tmp_path: Path, fresh: Tab) -> None:
     with hosting([made / "txt", made / "tab"], tmp_path) as address:
-        fresh.open(f"{address}/ui/#sizes")
+        fresh.open(f"{address}/ui/#sizes/0")
         fresh.until("document.querySelectorAll('.fields input').length === 2")
         assert fresh.text("h1") == "sizes"
         fresh.run("((s) => { s.value = 'mood/0'; s.onchange({ target: s }) })(document.getElementById('models'))")
         fresh.until("document.querySelector('textarea')")
 
         assert fresh.text("h1") == "mood"
+        example(fresh, "good")
+        assert fresh.text(".big") == "good"
+        quiet(fresh, address)
+
+
+def test_a_promotion_while_the_page_is_open(tmp_path: Path, fresh: Tab) -> None:
+    layout = Layout(tmp_path)
+    (tmp_path / "tidemill.toml").write_text('[project]\nname = "mood"\ntask = "text"\n')
+    bundles.publish(layout.serving, bundles.text_bundle(tmp_path / "one"), 1)
+
+    def models() -> list[Shown]:
+        (deployment,) = [read_manifest(each)[0] for each in layout.serving.glob("*/champion.json")]
+        return [Shown(deployment.name, deployment.version, open_bundle(Path(deployment.place)))]
+
+    with serving(["mood@champion"], tmp_path) as server, beside(server, models) as address:
+        fresh.open(f"{address}/ui")
+        example(fresh, "bad")
+        assert fresh.text("#version") == "version 1"
+
+        bundles.publish(layout.serving, tmp_path / "one", 2)
+        ends = time.monotonic() + 20
+        while "version 2" not in fresh.text("dl") and time.monotonic() < ends:
+            example(fresh, "bad")
+        fresh.until("document.getElementById('version').innerText === 'version 2'")
         quiet(fresh, address)
 
 

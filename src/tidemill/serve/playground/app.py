@@ -33,8 +33,9 @@ _KEPT = 8  # models whose examples are kept, at most a few MB each
 def playground(models: Callable[[], Iterable[Shown]]) -> Router:
     """The page over what `models` gives, which is asked anew for each request: versions change while it is open.
 
-    Mount it at /ui. It raises NotFoundError and BundleError for the server to render, checks no Host, Origin or token
-    itself, and its script asks the server's /v1 and /feedback as any other client does.
+    Of several versions of one name the first is the one that answers without a version. Mount it at /ui. It raises
+    NotFoundError and BundleError for the server to render, checks no Host, Origin or token itself, and its script asks
+    the server's /v1 and /feedback as any other client does.
     """
     page = _Page(models)
     files = [Route(f"/{name}", _file(name)) for name in _FILES]
@@ -55,7 +56,10 @@ class _Page:
         self._one_at_a_time = asyncio.Lock()
 
     async def models(self, request: Request) -> Response:
-        return JSONResponse([shown.described() for shown in self._models()], headers=_HEADERS)
+        known = list(self._models())
+        names = [shown.name for shown in known]
+        described = [shown.described(first=shown.name not in names[:at]) for at, shown in enumerate(known)]
+        return JSONResponse(described, headers=_HEADERS)
 
     async def examples(self, request: Request) -> Response:
         shown = self._find(request.query_params.get("model", ""), request.query_params.get("version", ""))

@@ -13,21 +13,23 @@ from tidemill.domain.bundle import ImagePreprocessing, TableColumn, TabularPrepr
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A model that answers. `address` is where it predicts, where that is not the usual place; it begins with /."""
+    """A version of a model that answers."""
 
     name: str
     version: int
     opened: OpenBundle
-    address: str | None = None
 
-    def described(self) -> Mapping[str, Any]:
-        """The model as the page's script reads it. `predict` is relative to the server's root."""
+    def described(self, *, first: bool) -> Mapping[str, Any]:
+        """The model as the page's script reads it. `predict` is relative to the server's root.
+
+        The `first` of its name is the one that answers where no version is named.
+        """
         bundle = self.opened.bundle
-        address = self.address or f"/v1/models/{quote(self.name, safe='')}:predict"
+        named = f"v1/models/{quote(self.name, safe='')}"
         return {
             "name": self.name,
             "version": self.version,
-            "predict": address.lstrip("/"),
+            "predict": f"{named}:predict" if first else f"{named}/versions/{self.version}:predict",
             "task": bundle.task,
             "labels": list(bundle.signature.labels),
             "dataset": bundle.lineage.dataset,
