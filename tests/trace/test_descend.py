@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from starlette.testclient import TestClient
 
 from tests.monitor import loop
 from tests.registry.run import tidemill
@@ -16,6 +17,7 @@ from tidemill.errors import InputError, NotFoundError
 from tidemill.project import data, models, serving, training
 from tidemill.project.descending import answer_ids, descend
 from tidemill.project.layout import Layout
+from tidemill.web.app import create_app
 
 Project = tuple[Layout, tuple[str, ...]]
 TAG = f"{loop.NAME}-v1.0.0"
@@ -98,3 +100,14 @@ def test_what_is_not_there(project: Project, given: str, error: type[InputError]
     with pytest.raises(error) as raised:
         descend(project[0], given)
     assert raised.value.remedy and tidemill(project[0], "trace", given).code == 2
+
+
+def test_the_page_draws_it(project: Project) -> None:
+    layout, ids = project
+    with TestClient(create_app(layout), base_url="http://localhost") as browser:
+        for subject in (TAG, f"{loop.NAME}/1"):
+            shown = browser.get(f"/trace/{subject}")
+            assert shown.status_code == 200, shown.text
+            assert f"{len(ids)} answers of 1 version" in shown.text and "<svg" in shown.text and TAG in shown.text
+        assert browser.get("/trace/flowers-v9.0.0").status_code == 404
+        assert browser.get("/trace/%3Cscript%3E").status_code == 422

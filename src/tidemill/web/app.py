@@ -19,9 +19,11 @@ from starlette.staticfiles import StaticFiles
 from tidemill.domain.record import to_plain
 from tidemill.errors import NotFoundError, TidemillError
 from tidemill.project import viewing
+from tidemill.project.descending import descend
 from tidemill.project.layout import Layout
 from tidemill.project.viewing.records import EvidenceView, Frame, LoopView
 from tidemill.project.viewing.traffic import traffic_of
+from tidemill.web.descents import descents
 from tidemill.web.guard import REPORT_POLICY, Guard
 from tidemill.web.lineages import Lineages
 from tidemill.web.mlflow_ui import MlflowLink
@@ -89,6 +91,12 @@ class Page:
         picture = chain(view.lineage) if view.lineage.nodes else None
         return self._html(request, "prediction.html", view.frame, "/predictions", view=view, chain=picture)
 
+    def descent(self, request: Request) -> Response:
+        found = descend(self.layout, request.path_params["subject"])
+        frame = viewing.models_view(self.layout, found.versions[0].name if found.versions else None).frame
+        chains = [(each.prediction, chain(each)) for each in descents(found)]
+        return self._html(request, "descent.html", frame, "/models", found=found, chains=chains)
+
     def picture(self, request: Request) -> Response:
         prediction = traffic_of(self.layout.log).find(request.path_params["id"])
         small = thumbnail(prediction.input) if prediction.input is not None else None
@@ -146,6 +154,7 @@ def create_app(
             Route("/predictions", page.predictions),
             Route("/predictions/{id}", page.prediction),
             Route("/predictions/{id}/picture", page.picture),
+            Route("/trace/{subject:path}", page.descent),
             Route("/drift", page.drift),
             Route("/reports/{id}", page.report),
             Route("/ledger", page.ledger),
