@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -111,3 +115,23 @@ def test_options_that_do_not_go_together(table: Layout) -> None:
     for options in (["--compare", "--precision", "float16"], ["--format", "torchscript", "--register"]):
         done = tidemill(table, "export", "cancer/1", *options)
         assert done.code == 2 and "leave the others out" in done.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["onnx", "torch_export"])
+def test_killed_at_any_moment_it_leaves_nothing_and_works_the_next_time(
+    digits: Layout, tmp_path: Path, form: str
+) -> None:
+    to = tmp_path / "out"
+    command = [sys.executable, "-m", "tidemill", "export", "digits/1", "--format", form, "--to", str(to)]
+    for seconds in (2.0, 3.5, 5.0):
+        running = subprocess.Popen(command, cwd=digits.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            running.wait(seconds)
+        running.kill()
+        running.wait()
+        if to.exists():  # it was quicker
+            assert (to / ("bundle.json" if form == "onnx" else "export.json")).is_file()
+            shutil.rmtree(to)
+    assert tidemill(digits, "export", "digits/1", "--format", form, "--to", str(to)).code == 0
+    assert not [entry for entry in digits.staging.iterdir() if entry.name[0].isdigit()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -87,7 +88,9 @@ def export_torch(
     from tidemill.stages.parity_page import PAGE, parity_page
 
     check_free(to)
-    with origin(layout, model) as found, staged_directory(to, staging=to.absolute().parent) as beside:
+    with origin(layout, model) as found:
+        beside = found.folder / "out"
+        beside.mkdir()
         file = beside / FILES[form]
         session = _torch(found.model, form, file)
         examples = found.data.examples("test")
@@ -107,6 +110,8 @@ def export_torch(
             "lineage": record.lineage, "parity": comparison.parity,
         }  # fmt: skip
         (beside / "export.json").write_text(json.dumps(to_plain(told), indent=1, ensure_ascii=False) + "\n", "utf-8")
+        with staged_directory(to, staging=to.absolute().parent) as final:
+            shutil.copytree(beside, final, dirs_exist_ok=True)
     return Written(found.version, form, comparison.parity, to / FILES[form])
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from tidemill.domain.registry import ModelVersion
 from tidemill.errors import GateError
+from tidemill.files import sweep_staging
 from tidemill.process import limit_threads
 from tidemill.project.bundles import local_bundle
 from tidemill.project.configuration import config
@@ -61,6 +62,7 @@ def origin(layout: Layout, model: str) -> Iterator[Origin]:
         )
     settings = config(layout)
     layout.staging.mkdir(parents=True, exist_ok=True)
+    sweep_staging(layout.staging)
     with tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-", dir=layout.staging) as folder:
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # the command has a bar of its own
         fetched = open_tracker(layout, settings).fetch(lineage.run, "source", Path(folder) / "source")
