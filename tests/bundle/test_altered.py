@@ -26,6 +26,8 @@ from tidemill.config.schema import ExportConfig
 from tidemill.errors import BundleError, GateError
 from tidemill.stages.export import export
 
+pytestmark = pytest.mark.slow  # three exports
+
 MODELS: dict[str, Callable[[], Any]] = {
     "image": lambda: picture_model(12, 10, 3),
     "text": sentence_model,
