@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from tidemill.serve.http import JSON, send_json
+from tidemill.serve.logs import ANSWER
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -50,6 +51,6 @@ class Predict:
         body = await service.bodies.read(scope, receive)
         slot = service.find(named["name"], named.get("version"))  # a long body may have outlived a version
         given, asked = self._address.read(slot.model, dict(scope["headers"]), body)
-        answer = await slot.ask(given, received)
+        answer = scope[ANSWER] = await slot.ask(given, received)
         content, kind, headers = self._address.write(answer, asked)
         await send_json(send, 200, content, headers, kind)

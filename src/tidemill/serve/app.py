@@ -18,11 +18,12 @@ from tidemill.serve.failure import ClientGone, render, to_failure
 from tidemill.serve.feedback import TakeFeedback
 from tidemill.serve.http import send_json
 from tidemill.serve.limits import Access, header
-from tidemill.serve.logs import say_request
+from tidemill.serve.logs import TRACE, say_request
 from tidemill.serve.metrics import CONTENT_TYPE
 from tidemill.serve.openapi import openapi
 from tidemill.serve.service import Service
 from tidemill.serve.slot import Slot
+from tidemill.serve.tracing import open_tracer
 from tidemill.serve.v1 import Plain
 from tidemill.serve.v2 import Infer, v2_routes
 
@@ -46,7 +47,9 @@ class Guard:
         self._router = router
         self.service = service
         self.access = access
-        self.access_log = access_log
+        self._access_log = access_log
+        self._tracer = open_tracer()
+        self.tells = access_log or self._tracer is not None
         self._prefix = new_prediction_id()  # of this server; requests are numbered from 1
         self._numbers = itertools.count(1)
         self._known = 0
@@ -85,8 +88,16 @@ class Guard:
             meters.in_flight -= 1
             if status:
                 meters.statuses[status] += 1
-            if self.access_log:
-                write_line(scope, request_id, status, began)
+            if self.tells:
+                self.tell(scope, request_id, status, began)
+
+    def tell(self, scope: Scope, request_id: str, status: int, began: float) -> None:
+        """Trace a request, and log it; `began` is time.perf_counter(). A `status` of 0: the client went away."""
+        seconds = time.perf_counter() - began
+        if self._tracer is not None:
+            scope[TRACE] = self._tracer.request(scope, request_id, status, seconds)
+        if self._access_log:
+            say_request(scope, request_id, status, seconds)
 
     def address(self, url: bytes) -> tuple[Address, Slot] | None:
         """The protocol at `url`, as clients write it, and who answers there; None for all but predictions."""
@@ -128,8 +139,3 @@ def _routes(service: Service) -> list[BaseRoute]:
         Route("/docs", docs),
         Route("/", home),
     ]
-
-
-def write_line(scope: Scope, request_id: str, status: int, began: float) -> None:
-    """A request as a line on standard error; `began` is time.perf_counter()."""
-    say_request(scope, request_id, status, time.perf_counter() - began)

@@ -142,6 +142,12 @@ class Bodies:
             raise body_too_slow() from None
         return b"".join(pieces)
 
+    def reserve(self, scope: Scope, size: int) -> None:
+        """Count a body that somebody else reads, once, until `release`. Raises BusyError when too much is held."""
+        if _HELD not in scope:
+            scope[_HELD] = 0
+            self._hold(scope, size)
+
     def release(self, scope: Scope) -> None:
         """The request with `scope` was answered."""
         self._held -= scope.pop(_HELD, 0)

@@ -19,7 +19,8 @@ from typing import Any, Literal, TextIO
 Format = Literal["text", "json"]
 Level = Literal["info", "warn", "error"]
 ECS = "8.11.0"
-USER, TRACE = "tidemill.user", "tidemill.trace"  # in a request's scope: whose token it bore, and its span's trace
+# In a request's scope: whose token it bore, what was answered, and the trace of its span.
+USER, ANSWER, TRACE = "tidemill.user", "tidemill.answer", "tidemill.trace"
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _TROUBLE = re.compile(r"refused:|error|Traceback|worker \d+ ended")  # how what is only printed begins
 

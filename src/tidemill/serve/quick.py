@@ -8,24 +8,25 @@ go through the application; checks, limits, answers and errors are the same code
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from tidemill.serve.address import Address, Headers
-from tidemill.serve.app import Guard, write_line
+from tidemill.serve.app import Guard
 from tidemill.serve.failure import render, to_failure
 from tidemill.serve.http import JSON
 from tidemill.serve.job import Answer
-from tidemill.serve.limits import BODY_SECONDS, body_too_slow
+from tidemill.serve.limits import body_too_slow
+from tidemill.serve.logs import ANSWER
+from tidemill.serve.patience import PatientProtocol
 from tidemill.serve.slot import Slot
 
 LARGEST = 1 << 20  # bytes of a body
 
 
-class QuickProtocol(HttpToolsProtocol):
+class QuickProtocol(PatientProtocol):
     """uvicorn's protocol, with the short way."""
 
     def __init__(self, *given: Any, guard: Guard, **named: Any) -> None:
@@ -46,23 +47,19 @@ class QuickProtocol(HttpToolsProtocol):
                 and not self.expect_100_continue
                 and not self.parser.should_upgrade()
                 and self.parser.get_http_version() == "1.1"
+                and not self.flow.write_paused  # one who does not read its answers is made to wait by the application
             ):
+                self.head_is_whole()
                 self.scope["method"], self.scope["path"] = "POST", self.url.decode()
                 self.cycle = _Quick(self, *found, headers, self.parser.should_keep_alive())  # type: ignore[assignment]
                 return
         super().on_headers_complete()
 
-    def data_received(self, data: bytes) -> None:
-        """Bytes of the client; those of a body must not take too long to become whole."""
-        super().data_received(data)
-        cycle: Any = self.cycle
-        if type(cycle) is _Quick and cycle.more_body and cycle.late is None:
-            cycle.late = self.loop.call_later(BODY_SECONDS, cycle.too_late)
-
     def on_body(self, body: bytes) -> None:
         """A piece of a body."""
         cycle: Any = self.cycle
         if type(cycle) is _Quick:
+            self._moved = True
             cycle.body += body
         else:
             super().on_body(body)
@@ -71,9 +68,29 @@ class QuickProtocol(HttpToolsProtocol):
         """A body is whole."""
         cycle: Any = self.cycle
         if type(cycle) is _Quick:
+            self.message_is_whole()
             cycle.begin()
         else:
             super().on_message_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client has gone, perhaps within a body."""
+        cycle: Any = self.cycle
+        if type(cycle) is _Quick and cycle.more_body and not cycle.response_complete:
+            cycle.forget()
+        super().connection_lost(exc)
+
+    def _look(self, size: int) -> None:
+        cycle: Any = self.cycle
+        if type(cycle) is _Quick and cycle.more_body and not cycle.response_complete:
+            cycle.hold()
+        super()._look(size)
+
+    def body_is_late(self) -> None:
+        """The body has not come."""
+        cycle: Any = self.cycle
+        if type(cycle) is _Quick:
+            cycle.too_late()
 
 
 class _Event:
@@ -100,7 +117,6 @@ class _Quick:
         "body",
         "disconnected",
         "keep_alive",
-        "late",
         "more_body",
         "response_complete",
     )
@@ -112,7 +128,6 @@ class _Quick:
         self._asked: Any = None
         self._protocol, self._guard = protocol, protocol.guard
         self._scope: Any = protocol.scope
-        self.late: asyncio.TimerHandle | None = None
         self.body = bytearray()
         self.keep_alive = keep_alive
         self.response_complete = self.disconnected = False
@@ -124,8 +139,6 @@ class _Quick:
     def begin(self) -> None:
         """The body is whole: check it, and have it answered."""
         self.more_body = False
-        if self.late is not None:
-            self.late.cancel()
         if self.response_complete:
             return
         try:
@@ -134,6 +147,19 @@ class _Quick:
             self._slot.submit(given, self._began, self._reply, self._gone)
         except Exception as error:  # the outermost frame of a request
             self._reply(error)
+
+    def hold(self) -> None:
+        """The body comes in pieces: from now on it counts among those that are held."""
+        try:
+            self._guard.service.bodies.reserve(self._scope, int(self._headers[b"content-length"]))
+        except Exception as error:  # the outermost frame of a request
+            self.keep_alive = False
+            self._reply(error)
+
+    def forget(self) -> None:
+        """Nobody waits for an answer any more, and there is none to be made."""
+        self._guard.service.meters.in_flight -= 1
+        self._guard.service.bodies.release(self._scope)
 
     def too_late(self) -> None:
         """The body has not come."""
@@ -146,6 +172,8 @@ class _Quick:
 
     def _reply(self, answer: Answer | Exception) -> None:
         if not isinstance(answer, Exception):
+            if self._guard.tells:
+                self._scope[ANSWER] = answer
             body, kind, headers = self._address.write(answer, self._asked)
             self._send(200, body, kind, b"".join(b"%b: %b\r\n" % each for each in headers))
             return
@@ -157,11 +185,12 @@ class _Quick:
         protocol, guard = self._protocol, self._guard
         keep = self.keep_alive and not guard.service.draining
         self.response_complete = True
+        guard.service.bodies.release(self._scope)
         meters = guard.service.meters
         meters.in_flight -= 1
         meters.statuses[status] += 1
-        if guard.access_log:
-            write_line(self._scope, self._request, status, self._began)
+        if guard.tells:
+            guard.tell(self._scope, self._request, status, self._began)
         if self._gone():
             return
         protocol.transport.write(

@@ -55,7 +55,7 @@ class Meter:
         """0 where a request may pass, which is counted; else after how many seconds one may."""
         now = time.monotonic() if now is None else now
         paid: float = self._cell[0]
-        if paid - now > self._room + self._interval:  # a file of before the machine's last start
+        if paid - now > 2 * (self._room + self._interval):  # a number that no request of here has left
             paid = now
         late = paid - now - self._room
         if late > 1e-9:
