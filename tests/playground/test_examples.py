@@ -99,13 +99,26 @@ def test_a_damaged_sample_is_one_clear_error(made: Path, tmp_path: Path, content
         find_examples(opened)
 
 
-def test_a_sample_with_what_is_no_input_is_one_clear_error(made: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"[" * 5000, b"[1]", b"\xff", b'{"width": NaN, "height": 1}'])
+def test_a_sample_with_what_is_no_input_is_one_clear_error(made: Path, tmp_path: Path, content: bytes) -> None:
+    opened = open_bundle(shutil.copytree(made / "tab", tmp_path / "tab"))
+    overwrite(tmp_path / "tab", content, "small")
+
+    with pytest.raises(BundleError, match="no input"):
+        to_json(find_examples(opened))
+
+
+def test_odd_numbers_and_labels_do_not_break_it(made: Path, tmp_path: Path) -> None:
+    opened = open_bundle(shutil.copytree(made / "reg", tmp_path / "reg"))
+    overwrite(tmp_path / "reg", b'{"width": 1' + b"0" * 400 + b', "height": 1}', "no value")
+
+    assert find_examples(opened)["ranges"] == {"height": [1, 1]}
+
+
+def overwrite(directory: Path, content: bytes, label: str) -> None:
+    """A sample of one row, whatever it holds."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    opened = open_bundle(shutil.copytree(made / "tab", tmp_path / "tab"))
-    columns = {"input": pa.array([b"[" * 5000], pa.binary()), "label": ["small"], "output": ["small"]}
-    pq.write_table(pa.table(columns), tmp_path / "tab" / "reference.parquet")
-
-    with pytest.raises(BundleError, match="no input"):
-        find_examples(opened)
+    columns = {"input": pa.array([content], pa.binary()), "label": [label], "output": [label]}
+    pq.write_table(pa.table(columns), directory / "reference.parquet")

@@ -23,6 +23,7 @@ _LOOKED = 4096  # rows
 _HELD = 32 << 20  # bytes of rows to choose from
 _BATCH = 128  # rows read at a time: the inputs of a sample may be 64 KB each
 _LARGEST = 4 << 20  # bytes of all examples
+_NUMBERS = 1e300  # what is beyond is no number that a column had
 
 
 class _Row(NamedTuple):
@@ -50,7 +51,7 @@ class _Seen:
 
     def widen(self, row: Mapping[str, Any]) -> None:
         for name, value in row.items():
-            if isinstance(value, int | float) and math.isfinite(value):
+            if isinstance(value, int | float) and abs(value) < _NUMBERS:
                 low, high = self.ranges.get(name, (value, value))
                 self.ranges[name] = min(low, value), max(high, value)
 
@@ -113,9 +114,16 @@ def _in_turn(groups: Sequence[Sequence[_Row]]) -> list[_Row]:
 
 def _spread(seen: _Seen) -> list[_Row]:
     """From the lowest true value to the highest."""
-    rows = sorted((row for group in seen.kept.values() for row in group), key=lambda row: float(row.label or 0))
+    rows = sorted((row for group in seen.kept.values() for row in group), key=_value)
     step = max(1.0, (len(rows) - 1) / (COUNT - 1))
     return [rows[round(at * step)] for at in range(min(COUNT, len(rows)))]
+
+
+def _value(row: _Row) -> float:
+    try:
+        return float(row.label or 0)
+    except ValueError:
+        return 0.0
 
 
 def _written(task: Task, rows: Sequence[_Row]) -> list[Mapping[str, Any]]:
@@ -140,5 +148,8 @@ def _input(task: Task, content: bytes) -> Any:
 
 
 def to_json(found: Mapping[str, Any]) -> bytes:
-    """As the page reads it."""
-    return json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
+    """As the page reads it. Raises BundleError for what JSON cannot hold."""
+    try:
+        return json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
+    except ValueError as error:
+        raise BundleError(f"the sample holds what is no input: {error}", "export the model again") from None
