@@ -13,13 +13,10 @@ from PIL import Image
 
 from tests.playground.chrome import Tab
 from tests.playground.conftest import HOSTILE
-from tests.playground.host import beside, hosting, serving
+from tests.playground.host import serving
 from tests.serve import bundles
-from tidemill.bundle.read import open_bundle
 from tidemill.journal.read import Journal
 from tidemill.project.layout import Layout
-from tidemill.serve.playground.shown import Shown
-from tidemill.serve.swap import read_manifest
 
 TOKEN = "a-token-of-a-test-only"
 ANSWERED = "document.querySelector('.feedback')"
@@ -55,7 +52,7 @@ def fresh(tab: Tab) -> Tab:
 
 
 def test_a_wrong_answer_about_a_picture_is_put_right(made: Path, tmp_path: Path, fresh: Tab) -> None:
-    with hosting([made / "img"], tmp_path) as address:
+    with serving([made / "img"], tmp_path) as address:
         fresh.open(f"{address}/ui")
         example(fresh, "3")
         prediction = fresh.text("dd code")
@@ -78,7 +75,7 @@ def test_a_wrong_answer_about_a_picture_is_put_right(made: Path, tmp_path: Path,
 
 
 def test_a_label_can_be_changed_and_markup_in_it_stays_text(made: Path, tmp_path: Path, fresh: Tab) -> None:
-    with hosting([made / "img"], tmp_path) as address:
+    with serving([made / "img"], tmp_path) as address:
         fresh.open(f"{address}/ui")
         example(fresh, HOSTILE)
         fresh.click("That is right")
@@ -102,7 +99,7 @@ def test_a_file_of_ones_own(made: Path, tmp_path: Path, fresh: Tab) -> None:
     picture = tmp_path / "own.png"
     picture.write_bytes(bundles.picture(99))
     (tmp_path / "no.png").write_bytes(b"this is no picture")
-    with hosting([made / "img"], tmp_path) as address:
+    with serving([made / "img"], tmp_path) as address:
         fresh.open(f"{address}/ui")
         fresh.until("document.querySelector('.drop input')")
         fresh.choose_file(".drop input", picture)
@@ -116,7 +113,7 @@ def test_a_file_of_ones_own(made: Path, tmp_path: Path, fresh: Tab) -> None:
 
 
 def test_a_sentence(made: Path, tmp_path: Path, fresh: Tab) -> None:
-    with hosting([made / "txt"], tmp_path) as address:
+    with serving([made / "txt"], tmp_path) as address:
         fresh.open(f"{address}/ui")
         example(fresh, "good")
         assert fresh.text(".says") == "✓ as the reference says"
@@ -133,7 +130,7 @@ def test_a_sentence(made: Path, tmp_path: Path, fresh: Tab) -> None:
 
 
 def test_a_row_and_a_value(made: Path, tmp_path: Path, fresh: Tab) -> None:
-    with hosting([made / "reg"], tmp_path) as address:
+    with serving([made / "reg"], tmp_path) as address:
         fresh.open(f"{address}/ui")
         fresh.until("document.querySelectorAll('.fields input').length === 2")
         assert "seen -10 to 9" in fresh.text(".fields")
@@ -153,7 +150,7 @@ def test_a_row_and_a_value(made: Path, tmp_path: Path, fresh: Tab) -> None:
 
 
 def test_a_missing_value_is_asked_for_before_anything_is_sent(made: Path, tmp_path: Path, fresh: Tab) -> None:
-    with hosting([made / "tab"], tmp_path) as address:
+    with serving([made / "tab"], tmp_path) as address:
         fresh.open(f"{address}/ui")
         fresh.until("document.querySelectorAll('.fields input').length === 2")
         fresh.click("Predict")
@@ -163,7 +160,7 @@ def test_a_missing_value_is_asked_for_before_anything_is_sent(made: Path, tmp_pa
 
 
 def test_the_page_asks_for_the_token(made: Path, tmp_path: Path, fresh: Tab) -> None:
-    with hosting([made / "txt"], tmp_path, TOKEN) as address:
+    with serving([made / "txt"], tmp_path, TOKEN) as address:
         fresh.open(f"{address}/ui")
         fresh.until("!document.getElementById('token').hidden")
         assert fresh.run("document.getElementById('main').hidden")
@@ -179,7 +176,7 @@ def test_the_page_asks_for_the_token(made: Path, tmp_path: Path, fresh: Tab) -> 
 
 
 def test_several_models_are_chosen_from(made: Path, tmp_path: Path, fresh: Tab) -> None:
-    with hosting([made / "txt", made / "tab"], tmp_path) as address:
+    with serving([made / "txt", made / "tab"], tmp_path) as address:
         fresh.open(f"{address}/ui/#sizes/0")
         fresh.until("document.querySelectorAll('.fields input').length === 2")
         assert fresh.text("h1") == "sizes"
@@ -197,11 +194,7 @@ def test_a_promotion_while_the_page_is_open(tmp_path: Path, fresh: Tab) -> None:
     (tmp_path / "tidemill.toml").write_text('[project]\nname = "mood"\ntask = "text"\n')
     bundles.publish(layout.serving, bundles.text_bundle(tmp_path / "one"), 1)
 
-    def models() -> list[Shown]:
-        (deployment,) = [read_manifest(each)[0] for each in layout.serving.glob("*/champion.json")]
-        return [Shown(deployment.name, deployment.version, open_bundle(Path(deployment.place)))]
-
-    with serving(["mood@champion"], tmp_path) as server, beside(server, models) as address:
+    with serving(["mood@champion"], tmp_path) as address:
         fresh.open(f"{address}/ui")
         example(fresh, "bad")
         assert fresh.text("#version") == "version 1"
@@ -215,7 +208,7 @@ def test_a_promotion_while_the_page_is_open(tmp_path: Path, fresh: Tab) -> None:
 
 
 def test_a_server_that_is_gone_is_said(made: Path, tmp_path: Path, fresh: Tab) -> None:
-    with hosting([made / "txt"], tmp_path) as address:
+    with serving([made / "txt"], tmp_path) as address:
         fresh.open(f"{address}/ui")
         example(fresh, "good")
     fresh.click("That is right")
@@ -226,7 +219,7 @@ def test_a_server_that_is_gone_is_said(made: Path, tmp_path: Path, fresh: Tab) -
 
 @pytest.mark.parametrize("task", ["img", "txt", "tab"])
 def test_it_can_be_seen(made: Path, tmp_path: Path, fresh: Tab, task: str) -> None:
-    with hosting([made / task], tmp_path) as address:
+    with serving([made / task], tmp_path) as address:
         fresh.open(f"{address}/ui")
         fresh.until("document.querySelector('.example')")
         fresh.run("document.querySelector('.example').click()")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Route, Router
+from starlette.routing import BaseRoute, Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tidemill.domain.prediction import new_prediction_id
@@ -21,6 +21,8 @@ from tidemill.serve.limits import Access, header
 from tidemill.serve.logs import TRACE, say_request
 from tidemill.serve.metrics import CONTENT_TYPE
 from tidemill.serve.openapi import openapi
+from tidemill.serve.playground.app import playground
+from tidemill.serve.playground.shown import Shown
 from tidemill.serve.service import Service
 from tidemill.serve.slot import Slot
 from tidemill.serve.tracing import open_tracer
@@ -129,6 +131,13 @@ def _routes(service: Service) -> list[BaseRoute]:
     async def home(request: Request) -> Response:
         return RedirectResponse("/docs")
 
+    async def to_page(request: Request) -> Response:
+        return RedirectResponse("/ui/")  # what is relative on the page starts there
+
+    def shown() -> list[Shown]:
+        models = [slot.model for slot in service.slots]
+        return [Shown(model.name, model.version, model.predictor.opened) for model in models]
+
     return [
         Route("/v1/models/{name}:predict", Predict(service, _PLAIN), methods=["POST"]),
         Route("/v1/models/{name}/versions/{version}:predict", Predict(service, _PLAIN), methods=["POST"]),
@@ -137,5 +146,7 @@ def _routes(service: Service) -> list[BaseRoute]:
         Route("/metrics", metrics),
         Route("/openapi.json", description),
         Route("/docs", docs),
+        Route("/ui", to_page),
+        Mount("/ui", playground(shown)),
         Route("/", home),
     ]

@@ -12,6 +12,7 @@ from tidemill.errors import BusyError, ConfigError, InputError
 from tidemill.serve.failure import ClientGone, refusal
 from tidemill.serve.keys import Keys
 from tidemill.serve.logs import USER
+from tidemill.serve.playground.app import OPEN
 from tidemill.serve.tokens import Right
 
 MAX_BODY = 32 << 20  # bytes
@@ -23,7 +24,9 @@ _HEARD = 1024  # Host and Origin pairs that are kept as heard
 _PREDICT = ("/v1/", "/v2", "/ui")
 _REPOSITORY = "/v2/repository"
 _DESCRIPTION = frozenset({"/", "/openapi.json"})
-_OPEN = frozenset({"/v2/health/live", "/v2/health/ready", "/docs"})  # a probe has no token, and they tell nothing
+_OPEN = (
+    frozenset({"/v2/health/live", "/v2/health/ready", "/docs"}) | OPEN
+)  # a probe has no token, and they tell nothing
 
 
 def is_loopback(host: str) -> bool:
