@@ -112,7 +112,9 @@ def test_a_chunked_body_without_end_is_refused_and_memory_stays(port: int) -> No
 
 
 @pytest.mark.parametrize("endless", ["header", "headers", "url", "trailers"])
-def test_what_is_no_body_and_does_not_end_is_cut_off(port: int, endless: str) -> None:
+def test_what_is_no_body_and_does_not_end_is_cut_off(port: int, endless: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("patience.HEAD_SECONDS", "patience.BODY_SECONDS", "limits.BODY_SECONDS"):
+        monkeypatch.setattr(f"tidemill.serve.{name}", 30)  # it is the size that is refused, not the time
     chunked = b"POST /v1/models/sizes:predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
     began, piece = {
         "header": (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ", b"x" * 65536),
