@@ -8,6 +8,7 @@ from typing import Any
 from tidemill.domain.registry import Event, ModelVersion, RegistryState, fold
 from tidemill.domain.where import check_name, parse_where
 from tidemill.errors import InputError, nearest
+from tidemill.project.database import foreign_uri
 from tidemill.project.layout import Layout
 from tidemill.project.noticing import listings
 from tidemill.project.registry import events, tracking_uri
@@ -23,6 +24,8 @@ def versions(layout: Layout, name: str | None = None) -> list[dict[str, Any]]:
     """
     found = events(layout, name)
     models = sorted({event.model for event in found if event.kind == "registered"})
+    if not models and foreign_uri():
+        tracking_uri(layout)  # whose server, when it is away, must not pass for an empty one
     listed = listings(layout, models) if models else {}
     rows = []
     for model in models:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tidemill.serve.logs import Format
     from tidemill.serve.model import ServedModel
     from tidemill.serve.run import Watched
+    from tidemill.serve.tls import Tls
 
 __all__ = [
     "RunningServer",
@@ -62,6 +63,8 @@ def serve(
     log: Path | None = None,
     access_log: bool = False,
     log_format: Format = "text",
+    tls_cert: Path | None = None,
+    tls_key: Path | None = None,
     workers: int = 1,
     worker: str | None = None,
     until_stdin_closes: bool = False,
@@ -72,30 +75,33 @@ def serve(
 
     Each of `model_texts` is `name@alias` (watched: a promotion changes the version without a pause), `name/version`, or
     the directory of a bundle, which needs no project. `log` is the prediction log's folder; without it the project's
-    own, or for a bundle's directory tidemill-log here. `log_format` is that of standard error. Raises BusyError for a
+    own, or for a bundle's directory tidemill-log here. `log_format` is that of standard error; `tls_cert` and
+    `tls_key` are PEM files. Raises BusyError for a
     port in use, ConfigError when an address beyond loopback has no token.
     """
     limit_threads()
     from tidemill.serve import logs
     from tidemill.serve.run import listen
+    from tidemill.serve.tls import read_tls
 
     logs.use(log_format)
     handed, ready, shared = worker.split(":", 2) if worker else ("", "", "")
     access = access_of(layout, host, token, Path(shared) if shared else None)
+    tls = read_tls(tls_cert, tls_key)
     sources = [find_source(layout, text) for text in model_texts]
     of_project = layout is not None and all(each.name for each in sources)  # bundles by their directories are not its
     folder = log or (layout.log if layout and of_project else Path.cwd() / "tidemill-log")
     from tidemill.bundle.proofs import state_folder
 
     proofs = layout.proofs if layout else state_folder()
-    wanted = _Wanted(sources, access, folder, max(1, usable_cores() // workers), access_log, proofs)
+    wanted = _Wanted(sources, access, folder, max(1, usable_cores() // workers), access_log, tls, proofs)
     if worker is not None:
         with socket.socket(fileno=int(handed)) as listener:
             _run(listener, wanted, lambda model: _say(int(ready)), until_stdin_closes=True, shared=Path(shared))
         return
     with listen(host, port) as listener:
         shown = f"[{host}]" if ":" in host else host
-        url = f"http://{shown}:{listener.getsockname()[1]}"
+        url = f"http{'s' if tls else ''}://{shown}:{listener.getsockname()[1]}"
         with announced(layout, url) as announce:
 
             def on_ready(models: str) -> None:
@@ -118,6 +124,7 @@ class _Wanted:
     folder: Path
     threads: int
     access_log: bool
+    tls: Tls | None
     proofs: Path | None
 
 
@@ -159,6 +166,7 @@ def _run(
             access_log=wanted.access_log,
             until_stdin_closes=until_stdin_closes,
             shared=shared,
+            tls=wanted.tls,
         )
     finally:
         sink.close()

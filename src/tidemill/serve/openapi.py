@@ -18,11 +18,14 @@ if TYPE_CHECKING:
 
 _STRING = {"type": "string"}
 _ID = {"type": "string", "pattern": "^[0-7][0-9A-HJKMNP-TV-Z]{25}$"}
-_ERRORS = {
-    "4XX": {"description": "The request is wrong; nothing was answered.", "$ref": "#/components/responses/Error"},
-    "503": {"description": "Busy; Retry-After says when.", "$ref": "#/components/responses/Error"},
-    "507": {"description": "The prediction cannot be logged.", "$ref": "#/components/responses/Error"},
-}
+_ERRORS, _ERRORS_OF_V2 = (
+    {
+        "4XX": {"description": "The request is wrong; nothing was answered.", "$ref": f"#/components/responses/{name}"},
+        "503": {"description": "Busy; Retry-After says when.", "$ref": f"#/components/responses/{name}"},
+        "507": {"description": "The prediction cannot be logged.", "$ref": f"#/components/responses/{name}"},
+    }
+    for name in ("Error", "ErrorOfV2")
+)
 
 
 def openapi(models: Sequence[ServedModel]) -> bytes:
@@ -44,7 +47,7 @@ def openapi(models: Sequence[ServedModel]) -> bytes:
             + " Every answer is in the log before it is sent, and bears its prediction id.",
         },
         "paths": paths,
-        "components": {"responses": {"Error": _error()}},
+        "components": {"responses": {"Error": _error(), "ErrorOfV2": _error_of_v2()}},
     }
     return orjson.dumps(document)
 
@@ -130,7 +133,10 @@ def _infer(model: ServedModel) -> dict[str, Any]:
         "summary": "Predict from tensors",
         "tags": ["Open Inference Protocol"],
         "requestBody": {"required": True, "content": content},
-        "responses": {"200": _json("Tensors; the prediction ids are in `parameters`.", {"type": "object"}), **_ERRORS},
+        "responses": {
+            "200": _json("Tensors; the prediction ids are in `parameters`.", {"type": "object"}),
+            **_ERRORS_OF_V2,
+        },
     }
 
 
@@ -176,6 +182,11 @@ def _get(summary: str, tag: str, kind: str = "application/json") -> dict[str, An
 
 def _json(description: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def _error_of_v2() -> dict[str, Any]:
+    """The Open Inference Protocol wants one string."""
+    return _json("What is wrong, and what to do.", {"type": "object", "properties": {"error": _STRING}})
 
 
 def _error() -> dict[str, Any]:

@@ -26,6 +26,7 @@ from tidemill.serve.quick import QuickProtocol
 from tidemill.serve.service import Service
 from tidemill.serve.shared import Shared
 from tidemill.serve.swap import Load, Watcher
+from tidemill.serve.tls import Tls
 
 if TYPE_CHECKING:
     from tidemill.ports import PredictionSink
@@ -75,6 +76,7 @@ def run_server(
     access_log: bool = False,
     until_stdin_closes: bool = False,
     shared: Path | None = None,
+    tls: Tls | None = None,
 ) -> None:
     """Serve `models`, each with what is watched for it, until SIGTERM or SIGINT.
 
@@ -85,7 +87,7 @@ def run_server(
 
     async def main() -> None:
         service = Service([model for model, _ in models], sink, journal, Shared(shared) if shared else None)
-        server = _Server(_config(build_app(service, access, access_log=access_log)), service, on_ready)
+        server = _Server(_config(build_app(service, access, access_log=access_log), tls), service, on_ready)
         watchers = [
             Watcher(watched.manifest, slot, watched.load)
             for slot, (_, watched) in zip(service.slots, models, strict=True)
@@ -144,10 +146,12 @@ class _Server(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
 
-def _config(app: Guard | None) -> uvicorn.Config:
+def _config(app: Guard | None, tls: Tls | None = None) -> uvicorn.Config:
     return uvicorn.Config(
         app,  # type: ignore[arg-type]  # uvicorn's own protocol types differ from Starlette's by name only
         http=partial(QuickProtocol, guard=app) if app else "auto",  # type: ignore[arg-type]  # it makes a protocol
+        ssl_certfile=tls.certificate if tls else None,
+        ssl_keyfile=tls.key if tls else None,
         log_config=None,
         access_log=False,
         lifespan="off",

@@ -28,6 +28,8 @@ import click
     type=click.Choice(["text", "json"]),
     help="Form of standard error; json has the field names of the Elastic Common Schema.",
 )
+@click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate in PEM, to answer over HTTPS.")
+@click.option("--tls-key", type=click.Path(path_type=Path), help="The certificate's key in PEM, without a password.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that answer.")
 @click.option("--worker", hidden=True)
 @click.option("--until-stdin-closes", is_flag=True, hidden=True)
@@ -39,6 +41,8 @@ def command(
     log: Path | None,
     access_log: bool,
     log_format: Literal["text", "json"],
+    tls_cert: Path | None,
+    tls_key: Path | None,
     workers: int,
     worker: str | None,
     until_stdin_closes: bool,
@@ -68,6 +72,8 @@ def command(
         log=log,
         access_log=access_log,
         log_format=log_format,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
         workers=workers,
         worker=worker,
         until_stdin_closes=until_stdin_closes,
