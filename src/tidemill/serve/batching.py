@@ -46,6 +46,7 @@ class Engine:
         self._waiting: deque[Job] = deque()
         self._rows = 0  # of them
         self._unanswered = 0  # requests
+        self._busy = 0  # threads at work: what comes meanwhile is theirs, too
         self._pumping = self._closing = False
         self._idle = asyncio.Event()
         self._pace = Pace(model.seconds)
@@ -93,7 +94,7 @@ class Engine:
     def _pump(self) -> None:
         """Have answered what waits: here, when that is quickly done."""
         self._pumping = False
-        if self._threads or self._pace.expected(min(self._rows, BATCH_ROWS)) > INLINE or self._large():
+        if self._busy or self._pace.expected(min(self._rows, BATCH_ROWS)) > INLINE or self._large():
             self._start()
             with self._wake:
                 self._wake.notify()
@@ -105,7 +106,8 @@ class Engine:
             self._loop.call_soon(self._pump)
 
     def _large(self) -> bool:
-        return any(job.given.rows > BATCH_ROWS for job in self._waiting)
+        with self._lock:
+            return any(job.given.rows > BATCH_ROWS for job in self._waiting)
 
     def _start(self) -> None:
         while len(self._threads) < _THREADS:
@@ -118,10 +120,14 @@ class Engine:
             with self._wake:
                 while not self._waiting and not self._closing:
                     self._wake.wait()
-            if batch := self._take():
+                self._busy += 1
+            batch = self._take()
+            if batch:
                 computed = self._computed(batch)
                 self._loop.call_soon_threadsafe(self._finish, computed)
-            elif self._closing:
+            with self._lock:
+                self._busy -= 1
+            if not batch and self._closing:
                 return
 
     def _take(self) -> list[Job]:
