@@ -61,8 +61,8 @@ except BundleError as refused:
 @settings(FUZZ, max_examples=max(15, FUZZ.max_examples // 10))
 @given(data=st.data())
 def test_the_columns_of_a_damaged_file(tmp_path: Path, data: st.DataObject) -> None:
-    """Its end, where the pages are described: read, refused, or the death of the process that tries, for Arrow aborts on
-    some; never an exception that nobody foresaw."""
+    """Its end, where the pages are described: read, refused, or the death of the process that tries: Arrow aborts on
+    some. Never an exception that nobody foresaw."""
     content = bytearray(TABLE)
     at = len(content) - 8 - data.draw(st.integers(0, min(3000, len(content) - 9)))
     content[at] ^= 1 << data.draw(st.integers(0, 7))
