@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import struct
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -47,6 +49,8 @@ def proxy(target: int, weather: Weather) -> Iterator[int]:
         started.set()
         await stop.wait()
         server.close()
+        if working := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(working, timeout=2)
         while left := asyncio.all_tasks() - {asyncio.current_task()}:
             for task in left:
                 task.cancel()
@@ -62,6 +66,9 @@ def proxy(target: int, weather: Weather) -> Iterator[int]:
     finally:
         loop.call_soon_threadsafe(stop.set)
         thread.join(10)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)  # a connection that was cancelled halfway has no owner
+            gc.collect()
 
 
 async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target: int, fault: str) -> None:
