@@ -390,11 +390,9 @@ def section_binary(bench: Bench) -> dict[str, Any]:
     with ours(bundle, bench.place) as (base, name, _):
         url = f"{base}/v2/models/{name}/infer"
         load = bench.load(url, bodies, "application/octet-stream", more=extra)
-        alone = runtime_alone(bundle, {"image": np.stack(list(pictures(64)))}, bench)
-    show("tidemill", load)
-    print(f"  {'ONNX Runtime alone':<22}{alone:>10,.0f} /s   in batches of 32")
-    verdict(f"{load.rate / alone:.2f} of it (bar 0.85)", load.rate >= 0.85 * alone)
-    return {"tidemill": load, "alone": alone}
+        feed = bench.place / "feed.npz"
+        np.savez(feed, image=np.stack(list(pictures(64))))
+        return beside_runtime(bench, load, bundle, feed)
 
 
 def section_text(bench: Bench) -> dict[str, Any]:
@@ -404,11 +402,9 @@ def section_text(bench: Bench) -> dict[str, Any]:
     with ours(bundle, bench.place) as (base, name, _):
         bodies = [document({"inputs": [text]}) for text in texts]
         load = bench.load(f"{base}/v1/models/{name}:predict", bodies, "application/json")
-        alone = tokenized_alone(bundle, texts, bench)
-    show("tidemill", load)
-    print(f"  {'ONNX Runtime alone':<22}{alone:>10,.0f} /s   in batches of 32, tokens included")
-    verdict(f"{load.rate / alone:.2f} of it (bar 0.85)", load.rate >= 0.85 * alone)
-    return {"tidemill": load, "alone": alone}
+        feed = bench.place / "texts.json"
+        feed.write_text(json.dumps(texts))
+        return beside_runtime(bench, load, bundle, feed)
 
 
 def section_steady(bench: Bench) -> dict[str, Any]:
@@ -483,21 +479,15 @@ def sentences() -> list[str]:
     return [" ".join(generator.choice(words, generator.integers(5, 20))) for _ in range(64)]
 
 
-def runtime_alone(bundle: Path, feed: dict[str, Any], bench: Bench) -> float:
-    """Rows a second of the graph in batches of 32, in a process of its own."""
-    file = bench.place / "feed.npz"
-    np.savez(file, **feed)
-    command = [sys.executable, str(HERE / "servers" / "runtime_alone.py"), str(bundle), str(file), str(THREADS)]
+def beside_runtime(bench: Bench, load: Load, bundle: Path, feed: Path) -> dict[str, Any]:
+    """`load` against the graph on `feed` in batches of 32, in a process of its own, tokens included."""
+    command = [sys.executable, str(HERE / "servers" / "runtime_alone.py"), str(bundle), str(feed), str(THREADS)]
     done = subprocess.run([*command, str(bench.seconds)], check=True, capture_output=True, text=True, env=environment())
-    return float(done.stdout)
-
-
-def tokenized_alone(bundle: Path, texts: list[str], bench: Bench) -> float:
-    file = bench.place / "texts.json"
-    file.write_text(json.dumps(texts))
-    command = [sys.executable, str(HERE / "servers" / "runtime_alone.py"), str(bundle), str(file), str(THREADS)]
-    done = subprocess.run([*command, str(bench.seconds)], check=True, capture_output=True, text=True, env=environment())
-    return float(done.stdout)
+    alone = float(done.stdout)
+    show("tidemill", load)
+    print(f"  {'ONNX Runtime alone':<22}{alone:>10,.0f} /s   in batches of 32")
+    verdict(f"{load.rate / alone:.2f} of it (bar 0.85)", load.rate >= 0.85 * alone)
+    return {"tidemill": load, "alone": alone}
 
 
 def paced(url: str, body: bytes, rate: float, bench: Bench) -> Load:

@@ -75,11 +75,6 @@ class Engine:
         """Whether a request would be answered."""
         return all(thread.is_alive() for thread in self._threads)
 
-    @property
-    def done(self) -> bool:
-        """Whether everything that was submitted is answered."""
-        return not self._unanswered
-
     async def drain(self) -> None:
         """Wait until everything that was submitted is answered; then end. Nothing may be submitted any more."""
         while self._unanswered:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import signal
 import socket
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +22,7 @@ from tidemill.serve.model import ServedModel
 from tidemill.serve.quick import QuickProtocol
 from tidemill.serve.service import Service
 from tidemill.serve.shared import Shared
+from tidemill.serve.starter import stop_without_starter
 from tidemill.serve.swap import Load, Watcher
 from tidemill.serve.tls import Tls
 
@@ -95,7 +93,7 @@ def run_server(
         ]
         if until_stdin_closes:
             stop = partial(asyncio.get_running_loop().call_soon_threadsafe, server.leave)
-            threading.Thread(target=_await_end_of_input, args=(stop,), daemon=True).start()
+            stop_without_starter(stop)
         try:
             await server.serve(sockets=[listener])
         finally:
@@ -161,11 +159,3 @@ def _config(app: Guard | None, tls: Tls | None = None) -> uvicorn.Config:
         timeout_keep_alive=_IDLE_SECONDS,
         timeout_graceful_shutdown=_DRAIN_SECONDS,
     )
-
-
-def _await_end_of_input(stop: Callable[[], object]) -> None:
-    """Whoever started this server holds the other end of its standard input; when they are gone, it stops."""
-    with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: the loop has ended already
-        while os.read(0, 4096):
-            pass
-        stop()

@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from tidemill.errors import TidemillError
+from tidemill.serve.starter import stop_without_starter
 
 _TICK = 0.05  # seconds between two looks
 _DRAIN = 60.0  # seconds for workers to end
@@ -62,7 +63,7 @@ def supervise(
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
     if until_stdin_closes:
-        threading.Thread(target=_await_end_of_input, args=(stop.set,), daemon=True).start()
+        stop_without_starter(stop.set)
     listener.listen(_BACKLOG)
     places = [_Worker() for _ in range(workers)]
     told = False
@@ -112,14 +113,6 @@ def _look(place: _Worker) -> None:
     place.due = time.monotonic() + _PAUSES[min(place.failures, len(_PAUSES) - 1)]
     print(f"worker {process.pid} ended with {process.returncode}: it is replaced", file=sys.stderr, flush=True)
     _forget(place)
-
-
-def _await_end_of_input(stop: Callable[[], object]) -> None:
-    """As in `run`: whoever started this holds the other end of its standard input."""
-    with suppress(OSError):
-        while os.read(0, 4096):
-            pass
-    stop()
 
 
 def _forget(place: _Worker) -> None:

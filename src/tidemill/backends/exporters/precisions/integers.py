@@ -106,7 +106,7 @@ def _prepared(model: ModelProto, precision: str) -> Iterator[Path]:
             yield prepared
     except GateError:
         raise
-    except Exception as error:
+    except Exception as error:  # the quantiser's errors have no class in common
         raise GateError(
             f"this model has no {precision} form: {first_line(error)}", "export it with precision float32"
         ) from error
