@@ -338,7 +338,7 @@ def beside_peers(bench: Bench, task: str, plain: Callable[[Any], Any], bar: floa
             continue
         documents = [{"inputs": [plain(each)]} for each in inputs]
         if peer == "mlflow" and task == "table":
-            documents = [{"dataframe_records": [plain(each)]} for each in inputs]
+            documents = [{"inputs": {name: [[value]] for name, value in plain(each).items()}} for each in inputs]
         try:
             with peer_server(peer, python, bundle / "model.onnx", task, bench.place) as url:
                 found[peer] = bench.load(url, [document(each) for each in documents], "application/json")

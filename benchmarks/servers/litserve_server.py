@@ -19,7 +19,7 @@ class Served(litserve.LitAPI):
         self.session = onnxruntime.InferenceSession(graph, options)
         self.names = [each.name for each in self.session.get_inputs()]
 
-    def decode_request(self, request: dict[str, Any]) -> Any:
+    def decode_request(self, request):  # an annotation would make LitServe look for it in the query
         [given] = request["inputs"]
         return (
             np.array([given[name] for name in self.names], np.float32) if kind == "table" else np.array(given, np.uint8)
