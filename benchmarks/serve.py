@@ -336,7 +336,7 @@ def beside_peers(bench: Bench, task: str, plain: Callable[[Any], Any], bar: floa
         python = python_of(peer)
         if python is None:
             continue
-        documents = [{"inputs": [plain(each)]} for each in inputs]
+        documents: list[Any] = [{"inputs": [plain(each)]} for each in inputs]
         if peer == "mlflow" and task == "table":
             documents = [{"inputs": {name: [[value]] for name, value in plain(each).items()}} for each in inputs]
         try:

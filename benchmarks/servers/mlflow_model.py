@@ -11,13 +11,13 @@ import mlflow
 import numpy as np
 import onnx
 import onnxruntime
-from mlflow.types.schema import Schema, TensorSpec
+from mlflow.types.schema import ColSpec, Schema, TensorSpec
 
 TYPES = {"tensor(float)": np.float32, "tensor(uint8)": np.uint8, "tensor(int64)": np.int64}
 
 given = onnxruntime.InferenceSession(sys.argv[1]).get_inputs()
 shapes = [tuple(size if isinstance(size, int) else -1 for size in each.shape) for each in given]
-specs = [
+specs: list[ColSpec | TensorSpec] = [
     TensorSpec(np.dtype(TYPES[each.type]), shape, each.name if len(given) > 1 else None)
     for each, shape in zip(given, shapes, strict=True)
 ]
