@@ -39,9 +39,13 @@ def reconcile(layout: Layout, name: str | None = None) -> None:
     if all(_in_step(layout, each, found, listed.get(each), pointed.get(each)) for each in names):
         return
     with locked(layout.locks / "reconcile", what="the registry"):
-        listed, pointed = listings(layout, names), ledger(layout).pointed()  # again: somebody else may have been here
+        # Again, since somebody else may have been here, and the ledger first: a version is in MLflow before it is in
+        # the ledger, so that one which the ledger names and MLflow, asked later, does not know was deleted there.
+        found = events(layout, name)
+        listed, pointed = listings(layout, names), ledger(layout).pointed()
         for each in names:
-            _follow(layout, each, listed.get(each), pointed.get(each))
+            own = [event for event in found if event.model == each]
+            _follow(layout, each, own, listed.get(each), pointed.get(each))
 
 
 def publish(layout: Layout, name: str) -> None:
@@ -50,8 +54,9 @@ def publish(layout: Layout, name: str) -> None:
         _publish(layout, name, events(layout, name))
 
 
-def _follow(layout: Layout, name: str, listing: Listing | None, pointed: Pointed | None) -> None:
-    own = events(layout, name)
+def _follow(
+    layout: Layout, name: str, own: Sequence[Event], listing: Listing | None, pointed: Pointed | None
+) -> None:
     if changed(listing, fold(own), pointed):
         assert pointed is not None
         notice(layout, name, listing, own, pointed)
