@@ -24,7 +24,7 @@ def exit_with(error: BaseException) -> NoReturn:
     if isinstance(error, SystemExit):
         raise error
     if "--traceback" in sys.argv or os.environ.get("TIDEMILL_TRACEBACK"):
-        traceback.print_exception(error)
+        sys.stderr.write("".join(traceback.format_exception(error)))
     if isinstance(error, click.exceptions.Exit):
         sys.exit(error.exit_code)
     if isinstance(error, KeyboardInterrupt | click.Abort):
@@ -72,6 +72,11 @@ def _known(error: BaseException) -> TidemillError | None:
 
 
 def _print(headline: str, remedy: str) -> None:
+    from tidemill.serve import logs
+
+    if logs.form() == "json":  # of a server whose standard error a collector reads
+        logs.say("; ".join(filter(None, (headline, remedy.strip()))), level="error")
+        return
     click.secho("error: ", fg="red", bold=True, nl=False, err=True)
     click.echo(headline, err=True)
     if remedy:

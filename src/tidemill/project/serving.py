@@ -91,9 +91,9 @@ def serve(
     sources = [find_source(layout, text) for text in model_texts]
     of_project = layout is not None and all(each.name for each in sources)  # bundles by their directories are not its
     folder = log or (layout.log if layout and of_project else Path.cwd() / "tidemill-log")
-    from tidemill.bundle.proofs import state_folder
+    from tidemill.project.bundles import proofs_folder
 
-    proofs = layout.proofs if layout else state_folder()
+    proofs = proofs_folder(layout)
     wanted = _Wanted(sources, access, folder, max(1, usable_cores() // workers), access_log, tls, proofs)
     if worker is not None:
         with socket.socket(fileno=int(handed)) as listener:
@@ -107,7 +107,10 @@ def serve(
             def on_ready(models: str) -> None:
                 announce(models)
                 by = f" by {workers} workers" if workers > 1 else ""
-                print(f"ready: {models}{by} at {url}  docs: {url}/docs", flush=True)
+                line = f"ready: {models}{by} at {url}  docs: {url}/docs"
+                print(line, flush=True)
+                if log_format == "json":
+                    logs.say(line, level="info", **{"event.action": "server-ready", "url.full": url})
 
             if workers > 1:
                 _supervise(listener, wanted, workers, on_ready, until_stdin_closes)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import traceback
 from typing import NamedTuple
 
 import orjson
 from starlette.exceptions import HTTPException
 
 from tidemill.errors import BusyError, InputError, NotFoundError, StorageError, TidemillError
-from tidemill.serve.logs import say
+from tidemill.serve.logs import say, say_crash
 
 _PATH = re.compile(r"(?<![\w:/.])/(?:[^\s'\"/]+/)+[^\s'\",;:)]*")
 _HTTP_REMEDIES = {
@@ -61,7 +60,7 @@ def to_failure(error: BaseException, request_id: str) -> Failure:
     if isinstance(error, HTTPException):
         remedy = _HTTP_REMEDIES.get(error.status_code, "see /docs")
         return Failure(error.status_code, error.detail.lower(), remedy)
-    _report("".join(traceback.format_exception(error)).rstrip(), request_id)
+    say_crash(f"request {request_id}", error, **{"http.request.id": request_id})
     return Failure(500, "the server failed on this request", f"tell its operator the request id {request_id}")
 
 

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import io
 import json
+import logging
+import os
 import re
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Any, Literal, TextIO
 
 Format = Literal["text", "json"]
@@ -22,15 +26,26 @@ ECS = "8.11.0"
 # In a request's scope: whose token it bore, what was answered, and the trace of its span.
 USER, ANSWER, TRACE = "tidemill.user", "tidemill.answer", "tidemill.trace"
 _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
-_TROUBLE = re.compile(r"refused:|error|Traceback|worker \d+ ended")  # how what is only printed begins
+_TROUBLE = re.compile(r"error|Traceback")  # how what is only printed begins
 
 
-def use(form: Format) -> None:
+def use(wanted: Format) -> None:
     """Have this process say everything in this form from now on."""
-    if form == "json" and not isinstance(sys.stderr, EcsStream):
+    if wanted == "json" and not isinstance(sys.stderr, EcsStream):
         sys.stderr = EcsStream(sys.stderr)
-    elif form == "text" and isinstance(sys.stderr, EcsStream):
+        logging.getLogger().addHandler(_HANDLER)
+        logging.captureWarnings(True)
+        sys.excepthook, threading.excepthook = _say_crash, _say_crash_of_thread
+    elif wanted == "text" and isinstance(sys.stderr, EcsStream):
+        sys.excepthook, threading.excepthook = sys.stderr.hooks
         sys.stderr = sys.stderr.stream
+        logging.getLogger().removeHandler(_HANDLER)
+        logging.captureWarnings(False)
+
+
+def form() -> Format:
+    """The form in use."""
+    return "json" if isinstance(sys.stderr, EcsStream) else "text"
 
 
 def say(message: str, *, level: Level = "info", **fields: Any) -> None:
@@ -40,6 +55,14 @@ def say(message: str, *, level: Level = "info", **fields: Any) -> None:
         stream.document(message, level, fields)
     else:
         print(message, file=stream, flush=True)
+
+
+def say_crash(message: str, error: BaseException, **fields: Any) -> None:
+    """What nobody foresaw, with its traceback; as text the traceback is the message's end."""
+    trace = "".join(traceback.format_exception(error)).rstrip()
+    if not isinstance(sys.stderr, EcsStream):
+        message = f"{message}: {trace}"
+    say(message, level="error", **fields, **_error_fields(error, trace))
 
 
 def say_request(scope: Mapping[str, Any], request_id: str, status: int, seconds: float) -> None:
@@ -88,6 +111,7 @@ class EcsStream(io.TextIOBase):
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
+        self.hooks = sys.excepthook, threading.excepthook  # those of before
         self._begun = threading.local()
 
     def write(self, text: str) -> int:
@@ -118,8 +142,41 @@ class EcsStream(io.TextIOBase):
             "message": message,
             "ecs.version": ECS,
             "service.name": "tidemill",
+            "process.pid": os.getpid(),
             "event.dataset": "tidemill.server",
             **fields,
         }
         self.stream.write(json.dumps(document) + "\n")
         self.stream.flush()
+
+
+class _Handler(logging.Handler):
+    """What libraries log, and warnings."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One document for one record."""
+        level: Level = "error" if record.levelno >= logging.ERROR else "warn" if record.levelno > 20 else "info"
+        fields: dict[str, Any] = {"log.logger": record.name}
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None:
+            fields |= _error_fields(error, "".join(traceback.format_exception(error)).rstrip())
+        try:
+            say(record.getMessage().rstrip(), level=level, **fields)
+        except Exception:
+            self.handleError(record)
+
+
+_HANDLER = _Handler(logging.WARNING)
+
+
+def _error_fields(error: BaseException, trace: str) -> dict[str, Any]:
+    return {"error.type": type(error).__name__, "error.message": str(error), "error.stack_trace": trace}
+
+
+def _say_crash(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    say_crash(f"unexpected: {kind.__name__}", error)
+
+
+def _say_crash_of_thread(given: threading.ExceptHookArgs) -> None:
+    if given.exc_value is not None and given.exc_type is not SystemExit:
+        say_crash(f"a thread ended: {given.exc_type.__name__}", given.exc_value)

@@ -10,7 +10,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -19,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from tidemill.errors import TidemillError
+from tidemill.serve.logs import say
 from tidemill.serve.starter import stop_without_starter
 
 _TICK = 0.05  # seconds between two looks
@@ -111,7 +111,11 @@ def _look(place: _Worker) -> None:
     sound = place.is_ready and time.monotonic() - place.started > _SOUND
     place.failures = 0 if sound else place.failures + 1
     place.due = time.monotonic() + _PAUSES[min(place.failures, len(_PAUSES) - 1)]
-    print(f"worker {process.pid} ended with {process.returncode}: it is replaced", file=sys.stderr, flush=True)
+    say(
+        f"worker {process.pid} ended with {process.returncode}: it is replaced",
+        level="error",
+        **{"event.action": "worker-ended", "tidemill.worker.pid": process.pid, "process.exit_code": process.returncode},
+    )
     _forget(place)
 
 

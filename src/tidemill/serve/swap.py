@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from tidemill.domain.deployment import Deployment
 from tidemill.domain.record import from_plain
 from tidemill.errors import GateError, NotFoundError, StorageError, TidemillError
 from tidemill.serve.failure import without_paths
+from tidemill.serve.logs import say
 from tidemill.serve.model import ServedModel
 from tidemill.serve.slot import Slot
 
@@ -87,7 +87,8 @@ class Watcher:
         else:
             self._model = model
             self._tell(self._slot.put, model)
-            print(f"now serving: {model.full_name}", file=sys.stderr, flush=True)
+            fields = {"event.action": "model-switched", "tidemill.model": model.name, "tidemill.version": model.version}
+            say(f"now serving: {model.full_name}", level="info", **fields)
 
     def _refuse(self, named: str, error: Exception) -> None:
         if not isinstance(error, GateError):  # its answers will not change
@@ -95,7 +96,8 @@ class Watcher:
         reason = error.headline if isinstance(error, TidemillError) else f"{type(error).__name__}: {error}"
         stays = self._model.full_name
         self._tell(self._slot.refuse, f"{named} is refused, {stays} stays: {without_paths(reason)}")
-        print(f"refused: {named}: {reason}", file=sys.stderr, flush=True)
+        fields = {"event.action": "model-refused", "tidemill.published": named, "tidemill.serving": stays}
+        say(f"refused: {named}: {reason}", level="error", **fields, **{"error.type": type(error).__name__})
 
     def _tell(self, call: Callable[..., None], *arguments: object) -> None:
         if not self._stop.is_set():

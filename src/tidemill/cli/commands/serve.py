@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
 import click
 
 
-@click.command(epilog="Example: tidemill serve digits@champion --port 8080")
+class _Serve(click.Command):
+    """Sees to the form of standard error first, so that what is wrong with the arguments is said in it too."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As any command."""
+        if "--log-format=json" in args or ("--log-format", "json") in pairwise(args):
+            from tidemill.serve import logs
+
+            logs.use("json")
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=_Serve, epilog="Example: tidemill serve digits@champion --port 8080")
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="Address to listen on; beyond loopback needs a token."
