@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tidemill.backends.runtimes.onnx import OnnxRuntime
 from tidemill.bundle.predictor import Predictor
-from tidemill.bundle.read import open_bundle
 from tidemill.domain.bundle import ImagePreprocessing, TabularPreprocessing
 from tidemill.errors import InputError
 from tidemill.process import usable_cores
-from tidemill.project.bundles import open_model
+from tidemill.project.bundles import load, open_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,6 +98,5 @@ def load_model(model: str) -> PyfuncModel:
 
 
 def _load_pyfunc(path: str) -> PyfuncModel:
-    opened = open_bundle(Path(path))
-    session = OnnxRuntime().load(opened.directory, opened.bundle, threads=usable_cores())
-    return PyfuncModel(Predictor(opened, session))
+    """MLflow's way in, also in a worker of Spark: a bundle is tried once on a machine, whoever loads it there."""
+    return PyfuncModel(load(Path(path), threads=usable_cores()))

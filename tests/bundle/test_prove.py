@@ -7,18 +7,18 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
-import onnx
 import pytest
-from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from tests.bundle.sealing import edit, reseal
+from tests.bundle.hostile import abort, endless, grow, lie
+from tests.bundle.sealing import edit
 from tidemill.backends.runtimes.onnx import OnnxRuntime, OnnxSession
-from tidemill.bundle.proofs import is_proven, remember, state_folder
+from tidemill.bundle.proofs import is_proven, remember, state_folder, user_folder
 from tidemill.bundle.prove import Limits, prove
 from tidemill.bundle.read import open_bundle
 from tidemill.domain.bundle import Bundle
@@ -26,44 +26,6 @@ from tidemill.domain.digest import Digest
 from tidemill.errors import BundleError, GateError
 
 RUNTIME = OnnxRuntime()
-
-
-def _before_scores(directory: Path, nodes: Sequence[NodeProto], constants: dict[str, np.ndarray] | None = None) -> None:
-    """Let the scores be what they were plus `extra`, a scalar that `nodes` make of `constants`; seal it again."""
-    made = onnx.load(directory / "model.onnx")
-    for node in made.graph.node:
-        for names in (node.input, node.output):
-            names[:] = ["plain" if name == "scores" else name for name in names]
-    made.graph.node.extend(nodes)
-    made.graph.node.append(helper.make_node("Add", ["plain", "extra"], ["scores"]))
-    for name, value in (constants or {}).items():
-        made.graph.initializer.append(numpy_helper.from_array(value, name))
-    onnx.save(made, directory / "model.onnx")
-    reseal(directory)
-
-
-def grow(directory: Path) -> None:
-    """A graph of harmless sizes whose product is 2^42 numbers, made of its input: nothing shows before it runs."""
-    zero = helper.make_node("ConstantOfShape", ["side"], ["line"])
-    column = helper.make_node("Reshape", ["line", "upright"], ["column"])
-    outer = helper.make_node("Add", ["line", "column"], ["square"])
-    total = helper.make_node("ReduceMax", ["square"], ["extra"], keepdims=0)
-    constants = {"side": np.array([1 << 21]), "upright": np.array([-1, 1])}
-    _before_scores(directory, [zero, column, outer, total], constants)
-
-
-def endless(directory: Path) -> None:
-    """A loop that is told to go on for ever."""
-    values = [helper.make_tensor_value_info(name, kind, []) for name, kind in (
-        ("i", TensorProto.INT64), ("go", TensorProto.BOOL), ("v", TensorProto.FLOAT))]  # fmt: skip
-    out = [
-        helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
-        helper.make_tensor_value_info("w", TensorProto.FLOAT, []),
-    ]
-    step = [helper.make_node("Identity", ["go"], ["go_on"]), helper.make_node("Sin", ["v"], ["w"])]
-    body = helper.make_graph(step, "body", values, out)
-    loop = helper.make_node("Loop", ["", "yes", "start"], ["extra"], body=body)
-    _before_scores(directory, [loop], {"yes": np.array(True), "start": np.array(0, np.float32)})
 
 
 def test_a_sound_bundle_is_proven_and_then_known(example: Path, tmp_path: Path) -> None:
@@ -107,6 +69,39 @@ def test_the_folder_of_proofs_is_the_users_own(monkeypatch: pytest.MonkeyPatch) 
     assert state_folder() == Path("/home/somebody/.local/state/tidemill/proofs")
 
 
+def test_a_folder_that_others_may_write_proves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
+    assert user_folder() == tmp_path / "home/tidemill/proofs"
+    (tmp_path / "home/tidemill/proofs").chmod(0o777)
+    shared = tmp_path / f"tidemill-proofs-{os.geteuid()}"
+    assert user_folder() == shared and shared.stat().st_mode & 0o777 == 0o700
+    shared.rmdir()
+    shared.symlink_to(tmp_path)
+    assert user_folder() is None
+
+
+class Counts(OnnxRuntime):
+    """A runtime that leaves a mark beside the bundle each time it is asked for a graph."""
+
+    def load(self, directory: Path, bundle: Bundle, *, threads: int) -> OnnxSession:
+        (directory.parent / f"loaded-{os.getpid()}").mkdir()
+        return super().load(directory, bundle, threads=threads)
+
+
+def test_of_many_that_want_it_one_tries_it(example: Path, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        wanted = [pool.submit(prove, example, None, runtime=Counts(), proofs=tmp_path / "proofs") for _ in range(4)]
+        assert len({each.result().digest for each in wanted}) == 1
+    assert len(list(tmp_path.glob("loaded-*"))) == 1
+
+
+def test_a_table_that_aborts_its_reader_kills_the_process_that_tries(example: Path) -> None:
+    abort(example)
+    with pytest.raises(BundleError, match="the process that tried it died of SIGABRT"):
+        prove(example, None, runtime=RUNTIME)
+
+
 @pytest.mark.parametrize("attack", [grow, endless])
 def test_what_grows_or_runs_without_end_is_refused_and_not_remembered(
     example: Path, tmp_path: Path, attack: Callable[[Path], None]
@@ -124,8 +119,7 @@ def test_what_grows_or_runs_without_end_is_refused_and_not_remembered(
 
 
 def test_a_wrong_answer_is_a_gate_that_names_it(example: Path) -> None:
-    one = helper.make_node("Identity", ["half"], ["extra"])
-    _before_scores(example, [one], {"half": np.array(0.5, np.float32)})
+    lie(example)
     with pytest.raises(GateError, match=r"golden request \d+ of iris: score '\w+' is .*difference 0\.5"):
         prove(example, None, runtime=RUNTIME)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,14 @@ from tests.registry.run import Done, tidemill
 from tidemill.project.layout import Layout
 
 Predict = Callable[..., Done]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _proofs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What these bundles prove is not kept in the home of whoever tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
 
 
 @pytest.fixture

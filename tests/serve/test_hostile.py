@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.bundle.test_prove import grow
+from tests.bundle.hostile import grow
 from tidemill.bundle.read import open_bundle
 from tidemill.project.layout import Layout
 from tidemill.project.serving import start_server

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tidemill.bundle.proofs import is_proven, remember
+from tidemill.bundle.proofs import is_proven, one_at_a_time, remember
 from tidemill.bundle.read import OpenBundle, open_bundle, read_record
 from tidemill.domain.bundle import Bundle
 from tidemill.domain.digest import Digest
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 _MOST = 64 << 10
 """Bytes that are read of what the process says: it may be in the hands of whoever wrote the bundle."""
+
+_STARTING = 15.0
+"""Seconds that a process which tries a bundle may take beside the limit: its start, and the audit."""
 
 _KEPT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "HOME", "TMPDIR", "SYSTEMROOT")
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -76,16 +79,21 @@ def prove(
 
     `expected` is its digest, as `open_bundle` takes it. `proofs` is a folder (`proofs.state_folder()`, or one of the
     project's) that remembers what passed, by digest and version of the runtime; None remembers nothing. What is
-    returned may be loaded in this process. Raises BundleError for a bundle that is refused, kills the process, or
-    takes more than `limits`; GateError naming the golden request where an answer differs.
+    returned may be loaded in this process. Of several processes that share the folder, one tries a bundle and the
+    others wait. Raises BundleError for a bundle that is refused, kills the process, or takes more than `limits`;
+    GateError naming the golden request where an answer differs; BusyError where others try it without end.
     """
     digest = expected or read_record(directory)[1]
-    if proofs is None or not is_proven(proofs, digest, runtime.version):
-        _try(Trial(str(directory.absolute()), str(digest), _named(runtime), limits or Limits()))
-        opened = open_bundle(directory, expected=digest)
-        if proofs is not None:
-            remember(proofs, digest, runtime.version)
-        return opened
+    trial = Trial(str(directory.absolute()), str(digest), _named(runtime), limits or Limits())
+    if proofs is None:
+        _try(trial)
+    elif not is_proven(proofs, digest, runtime.version):
+        with one_at_a_time(proofs, digest, trial.limits.seconds + _STARTING):
+            if not is_proven(proofs, digest, runtime.version):
+                _try(trial)
+                opened = open_bundle(directory, expected=digest)
+                remember(proofs, digest, runtime.version)
+                return opened
     return open_bundle(directory, expected=digest)
 
 

@@ -1,4 +1,4 @@
-"""The bundles of versions: on this machine, fetched when they are not, and loaded."""
+"""The bundles of versions: on this machine, fetched when they are not, tried where they are not known, and loaded."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tidemill.domain.registry import ModelVersion
+from tidemill.errors import StateError
 from tidemill.process import limit_threads
 from tidemill.project.layout import Layout
 
 if TYPE_CHECKING:
     from tidemill.bundle.predictor import Predictor
+    from tidemill.bundle.read import OpenBundle
     from tidemill.domain.digest import Digest
 
 
@@ -24,32 +26,66 @@ def local_bundle(layout: Layout, version: ModelVersion) -> Path:
     return directory
 
 
+def proofs_folder(layout: Layout | None) -> Path | None:
+    """Where it is kept which bundles passed their trial: with the project, or with the user where there is none."""
+    from tidemill.bundle.proofs import user_folder
+
+    return layout.proofs if layout is not None else user_folder()
+
+
+def open_proven(directory: Path, *, expected: Digest | None = None, layout: Layout | None = None) -> OpenBundle:
+    """The bundle at `directory`, audited, and tried in a process that may die unless it is known from before.
+
+    Whoever loads a bundle, or reads its tables, opens it here first. Without `layout` the project around the working
+    directory knows what was tried, or else the user's own folder. Raises BundleError, GateError, BusyError.
+    """
+    from tidemill.backends.runtimes.onnx import OnnxRuntime
+    from tidemill.bundle.prove import prove
+
+    return prove(directory, expected, runtime=OnnxRuntime(), proofs=proofs_folder(layout or _project()))
+
+
+def open_version(layout: Layout, version: ModelVersion) -> OpenBundle:
+    """`open_proven` of a version's bundle, which is held to the ledger's digest."""
+    return open_proven(local_bundle(layout, version), expected=version.bundle, layout=layout)
+
+
 def open_predictor(layout: Layout, version: ModelVersion, threads: int | None = None) -> Predictor:
-    """The version's bundle, audited against the ledger's digest and loaded. Raises BundleError."""
-    return load(local_bundle(layout, version), expected=version.bundle, threads=threads)
+    """The version's bundle, opened against the ledger's digest and loaded. Raises BundleError, GateError."""
+    return load(local_bundle(layout, version), expected=version.bundle, threads=threads, layout=layout)
 
 
-def load(directory: Path, *, expected: Digest | None = None, threads: int | None = None) -> Predictor:
-    """Audit and load the bundle at `directory`; `threads` compute one request, by default all there are."""
+def load(
+    directory: Path, *, expected: Digest | None = None, threads: int | None = None, layout: Layout | None = None
+) -> Predictor:
+    """Open the bundle at `directory` and load it; `threads` compute one request, by default all there are."""
     number = threads or limit_threads()
     from tidemill.backends.runtimes.onnx import OnnxRuntime
     from tidemill.bundle.predictor import Predictor
-    from tidemill.bundle.read import open_bundle
 
-    opened = open_bundle(directory, expected=expected)
+    opened = open_proven(directory, expected=expected, layout=layout)
     return Predictor(opened, OnnxRuntime().load(opened.directory, opened.bundle, threads=number))
+
+
+def _project() -> Layout | None:
+    from tidemill.project.layout import find_project
+
+    try:
+        return find_project()
+    except StateError:
+        return None
 
 
 def open_model(layout: Layout | None, text: str, threads: int | None = None) -> Predictor:
     """What a MODEL argument names, loaded: name@alias, name/version, or the directory of a bundle.
 
-    A directory needs no project (`layout` None). Raises InputError, NotFoundError, BundleError, StateError.
+    A directory needs no project (`layout` None). Raises InputError, NotFoundError, BundleError, GateError, StateError.
     """
     from tidemill.project.layout import find_project
     from tidemill.project.registry import is_bundle, resolve
 
     if is_bundle(text):
-        return load(Path(text), threads=threads)
+        return load(Path(text), threads=threads, layout=layout)
     layout = layout or find_project()
     return open_predictor(layout, resolve(layout, text), threads)
 

@@ -60,8 +60,7 @@ def snippet(layout: Layout | None, model: str, kind: str, *, url: str | None = N
 
 def _subject(layout: Layout | None, model: str, url: str | None) -> Subject:
     from tidemill.bundle.golden import read_golden
-    from tidemill.bundle.read import open_bundle
-    from tidemill.project.bundles import local_bundle
+    from tidemill.project.bundles import local_bundle, open_proven
     from tidemill.project.registry import is_bundle, resolve
 
     address = uri = ""
@@ -74,7 +73,7 @@ def _subject(layout: Layout | None, model: str, url: str | None) -> Subject:
         version = resolve(layout, model)
         directory, expected = local_bundle(layout, version), version.bundle
         address, uri = _tracking(layout), f"models:/{model}"
-    opened = open_bundle(directory, expected=expected)
+    opened = open_proven(directory, expected=expected, layout=layout)
     examples = [row.input for row in read_golden(opened)]
     whole = [each for each in examples if not isinstance(each, Mapping) or None not in each.values()]
     return Subject(

@@ -156,13 +156,13 @@ def _report(layout: Layout, traffic: _Traffic, settings: Config) -> tuple[DriftR
     from tidemill.backends.detectors.mmd import MmdDetector
     from tidemill.backends.detectors.univariate import UnivariateDetector
     from tidemill.bundle.preprocess import Preprocessor
-    from tidemill.bundle.read import open_bundle
     from tidemill.bundle.reference import read_reference
+    from tidemill.project.bundles import open_version
     from tidemill.stages.answered import answered_rows
     from tidemill.stages.monitor import monitor as compare
     from tidemill.stages.report_page import render
 
-    opened = open_bundle(models.local_bundle(layout, traffic.model), expected=traffic.model.bundle)
+    opened = open_version(layout, traffic.model)
     signature = opened.bundle.signature
     preprocessor = Preprocessor(opened.bundle.preprocessing, opened.tokenizer)
     reference = answered_rows(signature, preprocessor, read_reference(opened))
