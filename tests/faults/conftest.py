@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from tidemill.files import locked
+from tidemill.project.layout import Layout
 
 from .kill import tidemill
+from .promotions import serving_project
 
 Copier = Callable[[str], Path]
 
@@ -95,3 +97,9 @@ def digits(digits_project: Path, tmp_path: Path) -> Copier:
         return tmp_path / name
 
     return copy
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    """A project that serves digits@champion, version 1."""
+    return serving_project(tmp_path / "a project")

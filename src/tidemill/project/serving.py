@@ -157,22 +157,18 @@ def _run(
     from tidemill.serve.run import run_server
 
     models = [(_load(each, wanted), _watched(each, wanted)) for each in wanted.sources]
-    sink = ParquetSink(wanted.folder)
-    try:
-        run_server(
-            listener,
-            models,
-            sink=sink,
-            journal=Journal(wanted.folder),
-            access=wanted.access,
-            on_ready=partial(on_ready, ", ".join(model.full_name for model, _ in models)),
-            access_log=wanted.access_log,
-            until_stdin_closes=until_stdin_closes,
-            shared=shared,
-            tls=wanted.tls,
-        )
-    finally:
-        sink.close()
+    run_server(
+        listener,
+        models,
+        sink=ParquetSink(wanted.folder),
+        journal=Journal(wanted.folder),
+        access=wanted.access,
+        on_ready=partial(on_ready, ", ".join(model.full_name for model, _ in models)),
+        access_log=wanted.access_log,
+        until_stdin_closes=until_stdin_closes,
+        shared=shared,
+        tls=wanted.tls,
+    )
 
 
 def find_source(layout: Layout | None, text: str) -> Source:

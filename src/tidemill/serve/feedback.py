@@ -13,12 +13,13 @@ from starlette.types import Receive, Scope, Send
 from tidemill.domain.bundle import Signature
 from tidemill.domain.prediction import Feedback
 from tidemill.domain.record import now
-from tidemill.errors import InputError, NotFoundError, nearest
+from tidemill.errors import InputError, NotFoundError, StorageError, nearest
 from tidemill.serve.http import send_json
 from tidemill.serve.inputs import parse_json
 from tidemill.serve.service import Service
 
 MAX_LABELS = 10_000
+PATIENCE = 20.0  # seconds for the log to be read and written
 _EXAMPLE = 'send {"prediction_id": "01…", "label": "…"}, or a list of such'
 
 
@@ -35,14 +36,23 @@ class TakeFeedback:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._lock = asyncio.Lock()  # the journal is read by one at a time
+        self._last: asyncio.Task[int] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         signatures = [slot.model.signature for slot in self._service.slots]
         labels = read_labels(parse_json(await self._service.bodies.read(scope, receive)), signatures)
         async with self._lock:
-            written = await asyncio.to_thread(self._take, labels)
+            written = await self._taken(labels)
         self._service.meters.feedback += written
         await send_json(send, 200, orjson.dumps({"accepted": len(labels), "unchanged": len(labels) - written}))
+
+    async def _taken(self, labels: Sequence[Label]) -> int:
+        """As `_take`, in a thread. Raises StorageError where the log does not answer: no second thread waits for it."""
+        if self._last is None or await _ends(self._last):
+            self._last = asyncio.create_task(asyncio.to_thread(self._take, labels))
+            if await _ends(self._last):
+                return self._last.result()
+        raise StorageError(f"the log takes longer than {PATIENCE:.0f} s", "look at the disk that holds it")
 
     def _take(self, labels: Sequence[Label]) -> int:
         """How many were written; the same label given again changes nothing."""
@@ -61,6 +71,11 @@ class TakeFeedback:
         if fresh:
             self._service.sink.feedback([Feedback(id, label, now(), found[id].model) for id, label in fresh])
         return len(fresh)
+
+
+async def _ends(task: asyncio.Task[int]) -> bool:
+    await asyncio.wait({task}, timeout=PATIENCE)
+    return task.done()
 
 
 def read_labels(document: Any, signatures: Sequence[Signature]) -> list[Label]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from tidemill.errors import BusyError, InputError, from_os_error
 from tidemill.journal.read import Journal
 from tidemill.serve.app import Guard, build_app
 from tidemill.serve.limits import Access
+from tidemill.serve.logs import say
 from tidemill.serve.model import ServedModel
 from tidemill.serve.quick import QuickProtocol
 from tidemill.serve.service import Service
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 _IDLE_SECONDS = 75  # longer than the pools of common clients keep a connection, so that they close first
 _PARTING_SECONDS = 0.4
 _DRAIN_SECONDS = 30
+_LOG_SECONDS = 15.0  # for the log to be closed, when all are answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +82,13 @@ def run_server(
 ) -> None:
     """Serve `models`, each with what is watched for it, until SIGTERM or SIGINT.
 
-    On return every request that was taken is answered and logged.
+    On return every request that was taken is answered and logged, and `sink` is closed. On a disk that stands still it
+    does not return: the process then ends with 1.
 
     `shared` is the folder where the workers of one server put their numbers.
     """
+    leaving = threading.Timer(_LOG_SECONDS, _leave_the_log)
+    leaving.daemon = True
 
     async def main() -> None:
         service = Service([model for model, _ in models], sink, journal, Shared(shared) if shared else None)
@@ -99,11 +106,24 @@ def run_server(
         finally:
             for watcher in watchers:
                 watcher.close()
+            leaving.start()
             await service.drain()
 
     config = _config(None)
-    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(main())
+    try:
+        with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+            runner.run(main())
+    finally:
+        sink.close()
+        leaving.cancel()
+
+
+def _leave_the_log() -> None:
+    """End without it: a write that does not return holds threads that nothing else ends."""
+    say(
+        f"the prediction log was not closed in {_LOG_SECONDS:.0f} s: the next server seals what is in it", level="error"
+    )
+    os._exit(1)
 
 
 class _Server(uvicorn.Server):

@@ -7,6 +7,7 @@ than there is can be this process's death. `tidemill.bundle.prove` loads what is
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,17 +23,33 @@ if TYPE_CHECKING:
     from tidemill.ports import Feed, Runtime, Session
 
 GRAPH = "model.onnx"
+_forks = 0  # between the first process and this one
 _FATAL = 4  # ONNX Runtime's own messages: an error reaches the caller as an exception, and is not printed as well
 
 
+def _forked() -> None:
+    global _forks
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
 class OnnxSession:
-    """A loaded graph. `run` may be called from several threads."""
+    """A loaded graph. `run` may be called from several threads, and not in a fork of the process that loaded it: the
+    threads that compute are not there, and it would wait for them for ever."""
 
     def __init__(self, session: ort.InferenceSession) -> None:
         self._session = session
+        self._forks = _forks
 
     def run(self, feed: Feed) -> Scored:
-        """Raises TidemillError when the graph fails on this batch."""
+        """Raises TidemillError when the graph fails on this batch, and in a fork."""
+        if self._forks != _forks:
+            raise TidemillError(
+                "the model was loaded before this process was forked, and does not run here",
+                "load it in this process, or start processes by spawn",
+            )
         try:
             scores, embedding = self._session.run(["scores", "embedding"], dict(feed))
         except Exception as error:  # the classes of ONNX Runtime's exceptions have no common base of their own
