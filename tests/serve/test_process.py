@@ -175,6 +175,14 @@ def test_what_is_wrong_is_said_at_once(layout: Layout, arguments: list[str], cod
     assert not layout.log.exists()
 
 
+def test_models_of_the_project_beside_a_bundle_need_a_log_to_be_named(layout: Layout, made: Path) -> None:
+    done = _command("serve", "digits@champion", str(made / "tab"), "--port", "0", cwd=layout.root)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "digits is logged in the project" in done.stderr
+    assert f"--log {layout.log}" in done.stderr
+
+
 def test_outside_a_project_a_model_needs_a_bundle(tmp_path: Path) -> None:
     for model in ("digits@champion", "nowhere", "."):
         done = _command("serve", model, cwd=tmp_path)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from tidemill.domain.deployment import Deployment
 from tidemill.domain.digest import Digest
-from tidemill.errors import InputError, ItemError, NotFoundError
+from tidemill.errors import ConfigError, InputError, ItemError, NotFoundError
 from tidemill.process import limit_threads, usable_cores
 from tidemill.project.layout import Layout
 from tidemill.project.servers import RunningServer, ServerRecord, announced, running_servers, start_server
@@ -75,9 +75,9 @@ def serve(
 
     Each of `model_texts` is `name@alias` (watched: a promotion changes the version without a pause), `name/version`, or
     the directory of a bundle, which needs no project. `log` is the prediction log's folder; without it the project's
-    own, or for a bundle's directory tidemill-log here. `log_format` is that of standard error; `tls_cert` and
-    `tls_key` are PEM files. Raises BusyError for a
-    port in use, ConfigError when an address beyond loopback has no token.
+    own, or for bundles' directories tidemill-log here. `log_format` is that of standard error; `tls_cert` and
+    `tls_key` are PEM files. Raises BusyError for a port in use, ConfigError when an address beyond loopback has no
+    token, and for models of the project beside bundles' directories without `log`.
     """
     limit_threads()
     from tidemill.serve import logs
@@ -89,9 +89,9 @@ def serve(
     access = access_of(layout, host, token, Path(shared) if shared else None)
     tls = read_tls(tls_cert, tls_key)
     sources = [find_source(layout, text) for text in model_texts]
-    of_project = layout is not None and all(each.name for each in sources)  # bundles by their directories are not its
-    folder = log or (layout.log if layout and of_project else Path.cwd() / "tidemill-log")
+    folder = log or _log_of(layout, sources)
     from tidemill.project.bundles import proofs_folder
+    from tidemill.project.following import following
 
     proofs = proofs_folder(layout)
     wanted = _Wanted(sources, access, folder, max(1, usable_cores() // workers), access_log, tls, proofs)
@@ -102,7 +102,8 @@ def serve(
     with listen(host, port) as listener:
         shown = f"[{host}]" if ":" in host else host
         url = f"http{'s' if tls else ''}://{shown}:{listener.getsockname()[1]}"
-        with announced(layout, url) as announce:
+        watched = [each.manifest for each in sources if each.manifest]
+        with announced(layout, url) as announce, following(layout, watched):
 
             def on_ready(models: str) -> None:
                 announce(models)
@@ -116,6 +117,19 @@ def serve(
                 _supervise(listener, wanted, workers, on_ready, until_stdin_closes)
             else:
                 _run(listener, wanted, on_ready, until_stdin_closes=until_stdin_closes)
+
+
+def _log_of(layout: Layout | None, sources: Sequence[Source]) -> Path:
+    """The project's log for its own models; bundles by their directories are not its. Raises ConfigError for both."""
+    own = [each for each in sources if each.name]
+    if layout is None or not own:
+        return Path.cwd() / "tidemill-log"
+    if len(own) < len(sources):
+        raise ConfigError(
+            f"{own[0].name} is logged in the project, and a bundle's directory is not",
+            f"say where all of them are logged:  --log {layout.log}, or serve them apart",
+        )
+    return layout.log
 
 
 @dataclass(frozen=True, slots=True)
