@@ -25,6 +25,9 @@ class Forgetful(ParquetSink):
 
     def answered(self, batches: Sequence[Answered]) -> None: ...
 
+    def answered_at_once(self, batch: Answered) -> bool:
+        return True
+
 
 bundle, port, log = Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
 name = read_record(bundle)[0].name

@@ -238,6 +238,9 @@ class PredictionSink(Protocol):
 
     def answered(self, batches: Sequence[Answered]) -> None: ...
 
+    def answered_at_once(self, batch: Answered) -> bool:
+        """As `answered`, where that takes a moment only: an event loop asks. Else False, and nothing was written."""
+
     def feedback(self, feedback: Sequence[Feedback]) -> None: ...
 
     def close(self) -> None: ...

@@ -9,12 +9,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from tidemill.errors import StorageError, from_os_error
+from tidemill.journal.calm import Calm
 from tidemill.journal.seal import seal, seal_abandoned, seal_apart
 from tidemill.journal.spool import Spool
 
 _TICK = 1.0  # seconds between two syncs
 _FEW = 2_000  # rows that are sealed in this process
 _RETRY = 30.0  # seconds until what could not be sealed is tried again
+_MUCH = 256 << 10  # bytes that are not written at once
 
 
 class Writer:
@@ -37,6 +39,7 @@ class Writer:
             self._spool = Spool(root / "spool")
         except OSError as error:
             raise from_os_error(error, "opening the prediction log") from None
+        self.calm = Calm(self._spool.path.parent)
         self._tender = threading.Thread(target=self._tend, name="prediction-log", daemon=True)
         self._tender.start()
 
@@ -49,6 +52,20 @@ class Writer:
             if self._is_full():
                 self._change()
             self._spool.append(payloads, len(payloads) if rows is None else rows)
+
+    def append_at_once(self, payload: bytes, rows: int) -> bool:
+        """As `append`, where nothing is waited for; or False, and nothing was written."""
+        if not self.calm or len(payload) > _MUCH or not self._lock.acquire(blocking=False):
+            return False
+        try:
+            if self._is_full():
+                return False
+            began = time.perf_counter()
+            self._spool.append([payload], rows)
+            self.calm.wrote(time.perf_counter() - began)
+        finally:
+            self._lock.release()
+        return True
 
     def close(self) -> None:
         """Seal what was written. What cannot be sealed now stays a spool, and counts as one."""
@@ -96,7 +113,8 @@ class Writer:
         if size == self._synced:
             return
         try:
-            spool.sync()
+            with self.calm.syncing():
+                spool.sync()
         except StorageError:
             return  # the spool is marked: the next append opens another, or says why it cannot
         self._synced = size

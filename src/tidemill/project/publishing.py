@@ -54,9 +54,7 @@ def publish(layout: Layout, name: str) -> None:
         _publish(layout, name, events(layout, name))
 
 
-def _follow(
-    layout: Layout, name: str, own: Sequence[Event], listing: Listing | None, pointed: Pointed | None
-) -> None:
+def _follow(layout: Layout, name: str, own: Sequence[Event], listing: Listing | None, pointed: Pointed | None) -> None:
     if changed(listing, fold(own), pointed):
         assert pointed is not None
         notice(layout, name, listing, own, pointed)

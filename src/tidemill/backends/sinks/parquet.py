@@ -26,6 +26,11 @@ class ParquetSink:
         """As `append`, for what the server has answered."""
         self._writer.append([batch_payload(each) for each in batches], rows=sum(len(each.ids) for each in batches))
 
+    def answered_at_once(self, batch: Answered) -> bool:
+        """As `answered`, where nothing is waited for; or False, and nothing was written."""
+        writer = self._writer
+        return bool(writer.calm) and writer.append_at_once(batch_payload(batch), len(batch.ids))
+
     def feedback(self, feedback: Sequence[Feedback]) -> None:
         """As `append`, for labels that came back."""
         self._writer.append([feedback_payload(each) for each in feedback])
