@@ -56,10 +56,7 @@ def open_bundle(directory: Path, *, expected: Digest | None = None) -> OpenBundl
         expected = Digest(f"sha256:{directory.name}")
     try:
         sizes = _sizes(directory)
-        content = _record(directory, sizes)
-        digest = Digest.of_bytes(content)
-        if expected is not None and digest != expected:
-            raise _bad(directory, f"its digest is {digest.short}…, not {expected.short}…")
+        content, digest = _record(directory, sizes, expected)
         bundle = _parse(directory, content)
         _check_files(directory, bundle, sizes)
     except OSError as error:
@@ -70,6 +67,20 @@ def open_bundle(directory: Path, *, expected: Digest | None = None) -> OpenBundl
         raise _bad(directory, str(error)) from None
     _check_graph(directory, bundle)
     return OpenBundle(directory, bundle, digest)
+
+
+def recheck(opened: OpenBundle) -> None:
+    """Audit again what can have changed of a bundle since it was opened: which files there are, and every digest.
+
+    A record and a graph of the same digest are the same, and are not read again. Raises BundleError.
+    """
+    directory = opened.directory
+    try:
+        sizes = _sizes(directory)
+        _record(directory, sizes, opened.digest)
+        _check_files(directory, opened.bundle, sizes)
+    except OSError as error:
+        raise _bad(directory, f"{error.strerror or error}") from None
 
 
 def read_record(directory: Path) -> tuple[Bundle, Digest]:
@@ -101,11 +112,15 @@ def _plain_size(path: Path) -> int:
     return status.st_size
 
 
-def _record(directory: Path, sizes: Mapping[str, int]) -> bytes:
+def _record(directory: Path, sizes: Mapping[str, int], expected: Digest | None) -> tuple[bytes, Digest]:
     if RECORD not in sizes:
         raise BundleError(f"there is no bundle at {directory}: {RECORD} is missing", _REMEDY)
     _check_record_size(directory, sizes[RECORD])
-    return _plain_content(directory)
+    content = _plain_content(directory)
+    digest = Digest.of_bytes(content)
+    if expected is not None and digest != expected:
+        raise _bad(directory, f"its digest is {digest.short}…, not {expected.short}…")
+    return content, digest
 
 
 def _plain_content(directory: Path) -> bytes:
@@ -200,4 +215,6 @@ def _shown(values: Mapping[str, str]) -> str:
 
 
 def _bad(directory: Path, problem: str) -> BundleError:
-    return BundleError(f"the bundle {directory} cannot be used: {problem}", _REMEDY)
+    """`problem` may quote the record: no line break and no terminal's escape of it is printed."""
+    shown = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in problem)
+    return BundleError(f"the bundle {directory} cannot be used: {shown}", _REMEDY)

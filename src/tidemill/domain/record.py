@@ -13,6 +13,7 @@ from typing import Any, TypeVar, Union
 from tidemill.domain.digest import Digest
 
 R = TypeVar("R")
+_PLAIN = frozenset((str, int, float, bool, type(None)))
 
 
 def now() -> datetime:
@@ -22,6 +23,8 @@ def now() -> datetime:
 
 def to_plain(value: Any) -> Any:
     """A record as dicts, lists, strings, numbers and None; a datetime becomes ISO 8601 in UTC."""
+    if type(value) in _PLAIN:  # most values: asked first, for a run's spec has thousands
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -30,9 +33,7 @@ def to_plain(value: Any) -> Any:
         return [to_plain(item) for item in value]
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
-    if isinstance(value, Digest):
-        return str(value)
-    return value
+    return str(value) if isinstance(value, Digest) else value
 
 
 def from_plain(cls: type[R], plain: Any) -> R:

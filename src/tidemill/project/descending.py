@@ -13,7 +13,7 @@ from tidemill.domain.digest import Digest
 from tidemill.errors import InputError, NotFoundError, nearest
 from tidemill.project import models
 from tidemill.project.layout import Layout
-from tidemill.project.tracing import objects
+from tidemill.project.repository import Objects
 from tidemill.stages.descend import Descent, Offspring, offspring
 from tidemill.stages.trace import broken_line
 
@@ -58,7 +58,8 @@ def _data_digest(layout: Layout, tag: str, events: Sequence[Event]) -> Digest | 
     """The digest in the record at the tag. Raises NotFoundError where neither git nor the ledger know the tag."""
     match = _TAG.fullmatch(tag)
     assert match is not None
-    (record,) = objects(layout, [f"{tag}:./data/{match[1]}.json"])
+    with Objects(layout) as objects:
+        (record,) = objects.get([f"{tag}:./data/{match[1]}.json"])
     if record is not None:
         try:
             return Digest(json.loads(record)["digest"])

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
-from tidemill.bundle.read import open_bundle, read_record
+from tidemill.bundle.read import OpenBundle, open_bundle, read_record, recheck
 from tidemill.dataset.digest import RowHashes
 from tidemill.dataset.read import RECORD, PackedDataset
 from tidemill.domain.bundle import Bundle
@@ -19,9 +19,11 @@ from tidemill.domain.drift import RetrainDecision
 from tidemill.domain.prediction import Prediction, is_prediction_id
 from tidemill.domain.record import from_plain
 from tidemill.domain.registry import Event
+from tidemill.domain.run import RunSpec
 from tidemill.errors import BundleError, InputError
 from tidemill.project import models, reports, serving
 from tidemill.project.layout import Layout
+from tidemill.project.repository import Objects
 from tidemill.project.runs import read_spec, run_files
 from tidemill.stages.trace import File, Findings, Trace, walk
 
@@ -31,7 +33,8 @@ def trace(layout: Layout, prediction_id: str) -> Trace:
 
     Raises InputError for what is no prediction id, NotFoundError for one that is not in the log.
     """
-    return Tracer(layout).trace(prediction_id)
+    with Tracer(layout) as tracer:
+        return tracer.trace(prediction_id)
 
 
 def dirty_diff(layout: Layout, trace: Trace) -> str:
@@ -41,14 +44,30 @@ def dirty_diff(layout: Layout, trace: Trace) -> str:
 
 
 class Tracer:
-    """Traces one answer after the other. Everything is read and hashed anew for each; only the digest over the rows of
-    a data version is kept, by the digests of its files."""
+    """Traces one answer after the other; keeps a git process meanwhile, which `close` or leaving `with` ends.
+
+    Every file is read and every digest computed anew for each answer. What its bytes mean is kept by their digest: a
+    bundle's record and graph, a run's spec, the digest over the rows of a data version.
+    """
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._log = serving.log(layout)
         self._ledger = models.ledger(layout)
+        self._git = Objects(layout)
         self._contents: dict[tuple[Digest, ...], Digest] = {}
+        self._bundles: dict[Digest, OpenBundle] = {}
+        self._specs: dict[Digest, tuple[RunSpec | None, str]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the git process; the next trace starts another."""
+        self._git.close()
 
     def trace(self, prediction_id: str) -> Trace:
         """As `trace` of this module."""
@@ -60,12 +79,12 @@ class Tracer:
         layout = self._layout
         prediction = self._log.find(prediction_id)
         events = self._ledger.events()
-        bundle, bundle_problem = _bundle(layout, prediction)
+        bundle, bundle_problem = self._bundle(prediction)
         run = bundle.lineage.run if bundle else _registered_run(events, prediction)
         files = run_files(layout, run)
-        spec, spec_problem = read_spec(files.get("spec.json"))
+        spec, spec_problem = self._spec(files.get("spec.json"))
         tag = bundle.lineage.dataset if bundle else spec.dataset if spec else ""
-        git = _Git(layout, spec.code.commit if spec else "", tag)
+        git = _Git(self._git, spec.code.commit if spec else "", tag)
         dataset, dataset_problem = git.dataset()
         shards, shard_problem, shard_files = self._shards(dataset)
         decision = _decision(events, bundle.lineage.decision if bundle else None)
@@ -89,6 +108,32 @@ class Tracer:
                 shard_files=shard_files,
             )
         )
+
+    def _bundle(self, prediction: Prediction) -> tuple[Bundle | None, str]:
+        """The record, when it is the one that the prediction names, and what the audit of its files found."""
+        directory = self._layout.bundle(prediction.bundle)
+        try:
+            if known := self._bundles.get(prediction.bundle):
+                recheck(known)
+            else:
+                known = self._bundles[prediction.bundle] = open_bundle(directory, expected=prediction.bundle)
+            return known.bundle, ""
+        except BundleError as error:
+            problem = error.headline.rpartition("cannot be used: ")[2]
+        try:
+            record, digest = read_record(directory)
+        except BundleError:
+            return None, problem
+        return (record, problem) if digest == prediction.bundle else (None, problem)
+
+    def _spec(self, content: bytes | None) -> tuple[RunSpec | None, str]:
+        """As `read_spec`, which reads the same bytes once."""
+        if content is None:
+            return read_spec(content)
+        digest = Digest.of_bytes(content)
+        if digest not in self._specs:
+            self._specs[digest] = read_spec(content)
+        return self._specs[digest]
 
     def _shards(self, dataset: DatasetVersion | None) -> tuple[str, str, tuple[File, ...]]:
         """Which files were rehashed, in words, what is wrong with them or their rows, and these files."""
@@ -151,20 +196,6 @@ def _bytes(path: Path) -> bytes | None:
         return None
 
 
-def _bundle(layout: Layout, prediction: Prediction) -> tuple[Bundle | None, str]:
-    """The record, when it is the one that the prediction names, and what the audit of its files found."""
-    directory = layout.bundle(prediction.bundle)
-    try:
-        return open_bundle(directory, expected=prediction.bundle).bundle, ""
-    except BundleError as error:
-        problem = error.headline.rpartition("cannot be used: ")[2]
-    try:
-        record, digest = read_record(directory)
-    except BundleError:
-        return None, problem
-    return (record, problem) if digest == prediction.bundle else (None, problem)
-
-
 def _registered_run(events: Sequence[Event], prediction: Prediction) -> str:
     for event in events:
         made = (event.kind, event.model, event.payload.get("version"))
@@ -174,15 +205,15 @@ def _registered_run(events: Sequence[Event], prediction: Prediction) -> str:
 
 
 class _Git:
-    """What the repository holds of a commit and of a data version's tag, asked in one go."""
+    """What the repository holds of a commit and of a data version's tag."""
 
-    def __init__(self, layout: Layout, commit: str, tag: str) -> None:
+    def __init__(self, objects: Objects, commit: str, tag: str) -> None:
         self._commit, self._tag = commit, tag
         match = re.fullmatch(r"([A-Za-z0-9_-]+)-v[0-9.]+", tag)
         asked = {"commit": f"{commit}^{{commit}}"} if re.fullmatch(r"[0-9a-f]{7,64}", commit) else {}
         if match:
             asked["record"] = f"{tag}:./data/{match[1]}.json"
-        found = objects(layout, list(asked.values()))
+        found = objects.get(list(asked.values()))
         self._found = dict(zip(asked, found, strict=True))
 
     def commit_problem(self) -> str:
@@ -202,28 +233,6 @@ class _Git:
             return from_plain(DatasetVersion, json.loads(content)), ""
         except ValueError as error:
             return None, f"the record at tag {tag} cannot be read: {str(error)[:100]}"
-
-
-def objects(layout: Layout, names: Sequence[str]) -> list[bytes | None]:
-    """What git keeps under each of `names`, None for what it does not have."""
-    command = ["git", "cat-file", "--batch"]
-    asked = "".join(f"{name}\n" for name in names).encode()
-    try:
-        done = subprocess.run(command, cwd=layout.root, input=asked, capture_output=True, check=False)
-    except OSError:
-        return [None] * len(names)
-    found: list[bytes | None] = []
-    said, place = done.stdout, 0
-    for _ in names:
-        end = said.find(b"\n", place)
-        head = said[place:end].split(b" ") if end >= 0 else []
-        place = end + 1
-        if len(head) == 3 and head[2].isdigit():  # OBJECT TYPE SIZE; else NAME missing
-            found.append(said[place : place + int(head[2])])
-            place += int(head[2]) + 1
-        else:
-            found.append(None)
-    return found
 
 
 def _holds(folder: Path, dataset: DatasetVersion) -> bool:

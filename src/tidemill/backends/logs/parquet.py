@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from tidemill.domain.prediction import Feedback, Prediction
 from tidemill.journal.columns import SCHEMAS
-from tidemill.journal.read import Journal
+from tidemill.journal.lookup import Lookup
 
 _WINDOW = """
     WITH latest AS (SELECT prediction_id, arg_max(label, "at") AS label FROM feedback GROUP BY prediction_id)
@@ -26,7 +26,7 @@ class ParquetLog:
     """The log under `root`, read while servers write it. A folder that is not there yet is an empty log."""
 
     def __init__(self, root: Path) -> None:
-        self._journal = Journal(root)
+        self._journal = Lookup(root)
 
     def find(self, prediction_id: str) -> Prediction:
         """Raises NotFoundError."""

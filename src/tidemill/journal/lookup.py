@@ -1,0 +1,121 @@
+"""Finds single rows of the log, again and again: what cannot change of a sealed file is read once.
+
+A sealed file is never written again. Its footer says from which id to which each of its row groups reaches, so that
+only those that may hold an id are decoded; footers and the list of files are kept between calls.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection, Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tidemill.domain.prediction import Feedback, Prediction, is_prediction_id, prediction_time
+from tidemill.journal.columns import Kind, to_rows
+from tidemill.journal.read import Journal
+from tidemill.journal.records import to_feedback, to_prediction
+from tidemill.journal.seal import Segment, segments
+
+FEW = 64
+"""More ids than this at once are looked for in whole files, as `Journal` does."""
+
+_SETTLED = 2_000_000_000  # ns: a folder that changed later than this before it was listed may have changed since
+_KEY = {"predictions": "id", "feedback": "prediction_id"}
+_Bounds = tuple[tuple[str, str] | None, ...]
+
+
+class Lookup(Journal):
+    """As `Journal`, quick for a few ids. Not to be used from two threads at once."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self._lists: dict[Kind, tuple[int, list[Segment]]] = {}
+        self._reaches: dict[Path, _Bounds] = {}
+
+    def find_all(self, prediction_ids: Iterable[str]) -> dict[str, Prediction]:
+        """The predictions with these ids; ids that are not in the log are left out."""
+        wanted = {each for each in prediction_ids if is_prediction_id(each)}
+        if len(wanted) > FEW:
+            return super().find_all(wanted)
+        found: dict[str, Prediction] = {}
+        for tail in self._advance().values():
+            found.update((row["id"], to_prediction(row)) for row in tail.rows(wanted))
+        missing = {each: prediction_time(each) for each in wanted.difference(found)}
+        for segment in self._listed("predictions") if missing else ():
+            within = [each for each, time in missing.items() if segment.first <= time <= segment.last]
+            if within:
+                found.update((row["id"], to_prediction(row)) for row in self._rows(segment, "predictions", within))
+        return found
+
+    def labels(self, prediction_ids: Collection[str]) -> dict[str, Feedback]:
+        """The latest feedback for each of `prediction_ids` that has one."""
+        wanted = set(prediction_ids)
+        if len(wanted) > FEW:
+            return super().labels(wanted)
+        live = {stem: tail.feedback for stem, tail in self._advance().items()}
+        rows: list[dict[str, Any]] = []
+        for segment in self._listed("feedback"):
+            live.pop(segment.stem, None)
+            rows += self._rows(segment, "feedback", wanted)
+        rows += [row for feedback in live.values() for row in feedback if row["prediction_id"] in wanted]
+        return {row["prediction_id"]: to_feedback(row) for row in sorted(rows, key=lambda row: int(row["at"]))}
+
+    def _listed(self, kind: Kind) -> list[Segment]:
+        """`segments`, listed anew only where the folder changed."""
+        try:
+            changed = (self.root / kind).stat().st_mtime_ns
+        except FileNotFoundError:
+            return []
+        if kind in self._lists and self._lists[kind][0] == changed:
+            return self._lists[kind][1]
+        begun = time.time_ns()
+        listed = segments(self.root, kind)
+        self._lists.pop(kind, None)
+        if changed < begun - _SETTLED:
+            self._lists[kind] = changed, listed
+        return listed
+
+    def _rows(self, segment: Segment, kind: Kind, ids: Collection[str]) -> Iterator[dict[str, Any]]:
+        """The rows with these ids; of a row group that holds none only the ids are read."""
+        key = _KEY[kind]
+        if segment.path not in self._reaches:
+            self._reaches[segment.path] = _reaches(_footer(segment.path, _stamp(segment.path)), key)
+        groups = [at for at, reach in enumerate(self._reaches[segment.path]) if _may_hold(reach, ids)]
+        if not groups:
+            return
+        sought = pa.array(sorted(ids), pa.string())
+        with pq.ParquetFile(segment.path, metadata=_footer(segment.path, _stamp(segment.path))) as file:
+            for group in groups:
+                held = file.read_row_group(group, columns=[key], use_threads=False)
+                places = pc.indices_nonzero(pc.is_in(held[key], value_set=sought))
+                if len(places):
+                    yield from to_rows(file.read_row_group(group, use_threads=False).take(places))
+
+
+@lru_cache(maxsize=64)
+def _footer(path: Path, stamp: tuple[int, int, int]) -> pq.FileMetaData:
+    """The footer of the file that bears this stamp."""
+    return pq.read_metadata(path)
+
+
+def _stamp(path: Path) -> tuple[int, int, int]:
+    status = os.stat(path)
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _reaches(footer: pq.FileMetaData, key: str) -> _Bounds:
+    """The least and the greatest `key` of each row group; None for one whose footer does not say."""
+    column = footer.schema.names.index(key)
+    found = (footer.row_group(at).column(column).statistics for at in range(footer.num_row_groups))
+    return tuple((each.min, each.max) if each is not None and each.has_min_max else None for each in found)
+
+
+def _may_hold(reach: tuple[str, str] | None, ids: Collection[str]) -> bool:
+    return reach is None or any(reach[0] <= each <= reach[1] for each in ids)
