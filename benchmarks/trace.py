@@ -2,10 +2,12 @@
 
     python benchmarks/trace.py [--quick] [--json FILE]
 
-A project is made, trained and promoted; its log gets 20,000 answers (5,000 with --quick), of which 1,000 (200) random
-ones are traced in one process that may open no network connection. Each trace rereads and rehashes the bundle, the
-run's files and every file of the data version. What SHA-256 over files and rows takes is measured apart. Beside it:
-the command as a user runs it, start of Python included.
+A project is made, trained and promoted; its log gets 20,000 answers (5,000 with --quick) in 20 files, a tenth of them
+labelled, its ledger 1,000 lines of drift reports. Then 1,000 (200) random answers are traced in one process that may
+open no network connection. Each trace reads and hashes the bundle, the run's files, every file of the data version and
+every line of the ledger. What is spent on digests (reading a file so as to hash it, SHA-256, and once the rows of the
+data version) is measured apart; the rest has the bar, in each of the traces. Beside it: the command as a user runs it,
+start of Python included.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ import numpy as np
 from tidemill.backends.sinks.parquet import ParquetSink
 from tidemill.bundle.preprocess import canonical_input
 from tidemill.domain.digest import Digest
-from tidemill.domain.prediction import Prediction, new_prediction_id
+from tidemill.domain.prediction import Feedback, Prediction, new_prediction_id
 from tidemill.domain.record import now
 from tidemill.domain.registry import ModelVersion
 from tidemill.project import models, scaffold, training
@@ -37,17 +39,19 @@ from tidemill.project.layout import Layout
 from tidemill.project.tracing import Tracer
 
 BAR = 50.0  # milliseconds
-_BATCH = 500
+_FILES, _LINES = 20, 1000
+_KINDS = {"prediction", "model", "bundle", "run", "config", "code", "environment", "data"}
 
 
 def answer(layout: Layout, version: ModelVersion, number: int) -> list[str]:
-    """The ids of `number` answers to rows of the data, logged as the server logs them."""
+    """The ids of `number` answers to rows of the data, logged and labelled as the server does it, in so many files."""
     predictor = models.open_predictor(layout, version, threads=2)
     rows = _rows(layout)
     ids: list[str] = []
-    sink = ParquetSink(layout.log)
-    for start in range(0, number, _BATCH):
-        requests = [rows[index % len(rows)] for index in range(start, min(start + _BATCH, number))]
+    batch = number // _FILES
+    for start in range(0, number, batch):
+        sink = ParquetSink(layout.log)
+        requests = [rows[index % len(rows)] for index in range(start, start + batch)]
         scored = predictor.score(requests)
         outputs = [each.output for each in predictor.answers(scored.scores)]
         made = [
@@ -61,8 +65,24 @@ def answer(layout: Layout, version: ModelVersion, number: int) -> list[str]:
         ]  # fmt: skip
         sink.append(made)
         ids += [each.id for each in made]
-    sink.close()
+        sink.feedback([Feedback(each.id, each.output, now(), version.name) for each in made[::10]])
+        sink.close()
     return ids
+
+
+def report(layout: Layout, version: ModelVersion) -> None:
+    """Lines of the ledger as a watch writes them, one a report."""
+    ledger = models.ledger(layout)
+    for number in range(_LINES):
+        window = {"model": version.name, "version": version.number, "rows": 500, "since": None, "until": None}
+        payload = {
+            "report": f"r{number}",
+            "digest": str(version.bundle),
+            "window": window,
+            "tests": 31,
+            "drifted": False,
+        }
+        ledger.append("reported", version.name, payload, check=lambda _: None)
 
 
 def _rows(layout: Layout) -> list[Any]:
@@ -72,22 +92,24 @@ def _rows(layout: Layout) -> list[Any]:
 
 
 class Hashing:
-    """Counts the seconds that go into hashing files and rows, by standing before the functions that do it."""
+    """Counts the seconds that go into digests, by standing before the functions that compute them."""
 
     def __init__(self) -> None:
-        from tidemill.dataset.digest import RowHashes
-
         self.seconds = 0.0
-        for owner, name in ((Digest, "of_file"), (Digest, "of_bytes"), (RowHashes, "add"), (RowHashes, "digest")):
+        self._inside = False
+        for owner, name in ((Digest, "of_file"), (Digest, "of_bytes"), (Tracer, "_content")):
             setattr(owner, name, self._counted(getattr(owner, name), bound=owner is Digest))
 
     def _counted(self, function: Callable[..., Any], *, bound: bool) -> Any:
         def counted(*arguments: Any) -> Any:
-            begun = time.perf_counter()
+            if self._inside:
+                return function(*arguments)
+            begun, self._inside = time.perf_counter(), True
             try:
                 return function(*arguments)
             finally:
                 self.seconds += time.perf_counter() - begun
+                self._inside = False
 
         return staticmethod(counted) if bound else counted
 
@@ -97,20 +119,21 @@ def _no_network(*_: object) -> None:
 
 
 def measure(layout: Layout, ids: Sequence[str]) -> dict[str, Any]:
-    """Milliseconds a trace, whole and beyond hashing, and how many led all the way back."""
-    hashing, whole, beyond, held = Hashing(), [], [], 0
-    tracer = Tracer(layout)
-    for each in ids:
-        before, begun = hashing.seconds, time.perf_counter()
-        found = tracer.trace(each)
-        taken = time.perf_counter() - begun
-        kinds = [link.kind for link in found.links]
-        held += found.verified and kinds[-1] == "data" and all(link.verified for link in found.links)
-        whole.append(taken * 1000)
-        beyond.append((taken - hashing.seconds + before) * 1000)
+    """Milliseconds a trace, of hashing and beyond it, and how many led all the way back."""
+    hashing, apart, beyond, held = Hashing(), [], [], 0
+    with Tracer(layout) as tracer:
+        for each in ids:
+            before, begun = hashing.seconds, time.perf_counter()
+            found = tracer.trace(each)
+            taken, hashed = time.perf_counter() - begun, hashing.seconds - before
+            kinds = {link.kind for link in found.links}
+            held += found.verified and kinds >= _KINDS and all(link.verified for link in found.links)
+            apart.append(hashed * 1000)
+            beyond.append((taken - hashed) * 1000)
     return {
-        "asked": len(ids), "held": held, "whole_ms": statistics.median(whole), "beyond_ms": statistics.median(beyond),
-        "beyond_p99_ms": float(np.percentile(beyond, 99)), "beyond_most_ms": max(beyond),
+        "asked": len(ids), "held": held, "hashing_ms": statistics.median(apart), "hashing_most_ms": max(apart),
+        "beyond_ms": statistics.median(beyond), "beyond_p99_ms": float(np.percentile(beyond, 99)),
+        "beyond_most_ms": max(beyond), "over": sum(each > BAR for each in beyond) / len(beyond),
     }  # fmt: skip
 
 
@@ -137,17 +160,19 @@ def main() -> None:
         version = training.train(layout, ("model=linear", "logger.system_metrics=false")).version
         models.promote(layout, "cancer", version.number, force="the benchmark's only version")
         ids = answer(layout, version, 5_000 if given.quick else 20_000)
+        report(layout, version)
         chosen = random.Random(0).sample(ids, 200 if given.quick else 1000)  # noqa: S311 - no secret
         started = command(layout, chosen[0])
         socket.socket.connect = _no_network  # type: ignore[method-assign]  # on purpose: offline
         found = measure(layout, chosen)
     print(f"{platform.machine()}, Python {platform.python_version()}, {len(ids):,} answers in the log, offline")
-    print(f"led back, every digest rechecked   {found['held']:,} of {found['asked']:,}    bar: all")
-    print(f"a trace beyond hashing, median     {found['beyond_ms']:.1f} ms    bar: {BAR:.0f} ms")
-    print(f"  its 99th percentile, and most    {found['beyond_p99_ms']:.1f} ms, {found['beyond_most_ms']:.1f} ms")
-    print(f"a trace with hashing, median       {found['whole_ms']:.1f} ms")
-    print(f"the command, start included        {started:.0f} ms")
-    kept = found["held"] == found["asked"] and found["beyond_p99_ms"] <= BAR
+    over = f"{found['over']:.1%} over it"
+    print(f"led back, every digest computed anew   {found['held']:,} of {found['asked']:,}    bar: all")
+    print(f"a trace beyond hashing, the longest    {found['beyond_most_ms']:.1f} ms    bar: {BAR:.0f} ms, {over}")
+    print(f"  its 99th percentile, and the median  {found['beyond_p99_ms']:.1f} ms, {found['beyond_ms']:.1f} ms")
+    print(f"hashing, median and the first trace's  {found['hashing_ms']:.1f} ms, {found['hashing_most_ms']:.1f} ms")
+    print(f"the command, start included            {started:.0f} ms")
+    kept = found["held"] == found["asked"] and found["over"] == 0
     print("held" if kept else "not held")
     if given.json:
         given.json.write_text(json.dumps({**found, "command_ms": started, "bar_ms": BAR, "held_all": kept}, indent=2))

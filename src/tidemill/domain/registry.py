@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from tidemill.domain.digest import Digest
+from tidemill.domain.digest import Digest, canonical_json
 from tidemill.domain.record import to_plain
 
 EventKind = Literal["registered", "promoted", "refused", "rolled_back", "aliased", "retired", "reported", "decided"]
@@ -47,7 +47,34 @@ def event_digest(
     sequence: int, at: datetime, who: str, kind: str, model: str, payload: Mapping[str, Any], previous: Digest
 ) -> Digest:
     """The hash of a line: it covers everything in it, and through `previous` everything before it."""
-    return Digest.of_json(to_plain([sequence, at, who, kind, model, payload, previous]))
+    return Digest.of_bytes(_line(sequence, at, who, kind, model, payload, previous))
+
+
+def _line(*parts: Any) -> bytes:
+    return canonical_json(to_plain(parts))
+
+
+class Chain:
+    """The hashes of the ledger's lines, computed anew at each look. The bytes that are hashed are kept by event."""
+
+    def __init__(self) -> None:
+        self._hashed: dict[int, tuple[Event, bytes]] = {}
+
+    def broken_line(self, events: Iterable[Event]) -> int | None:
+        """The sequence of the first line of the whole ledger whose hash does not fit, None when all do."""
+        previous = GENESIS
+        for event in events:
+            if event.previous != previous or Digest.of_bytes(self._content(event)) != event.digest:
+                return event.sequence
+            previous = event.digest
+        return None
+
+    def _content(self, event: Event) -> bytes:
+        known = self._hashed.get(event.sequence)
+        if known is None or known[0] is not event:
+            line = _line(event.sequence, event.at, event.who, event.kind, event.model, event.payload, event.previous)
+            known = self._hashed[event.sequence] = event, line
+        return known[1]
 
 
 @dataclass(frozen=True, slots=True)

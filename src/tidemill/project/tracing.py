@@ -18,7 +18,7 @@ from tidemill.domain.digest import Digest
 from tidemill.domain.drift import RetrainDecision
 from tidemill.domain.prediction import Prediction, is_prediction_id
 from tidemill.domain.record import from_plain
-from tidemill.domain.registry import Event
+from tidemill.domain.registry import Chain, Event
 from tidemill.domain.run import RunSpec
 from tidemill.errors import BundleError, InputError
 from tidemill.project import models, reports, serving
@@ -55,6 +55,7 @@ class Tracer:
         self._log = serving.log(layout)
         self._ledger = models.ledger(layout)
         self._git = Objects(layout)
+        self._chain = Chain()
         self._contents: dict[tuple[Digest, ...], Digest] = {}
         self._bundles: dict[Digest, OpenBundle] = {}
         self._specs: dict[Digest, tuple[RunSpec | None, str]] = {}
@@ -93,6 +94,7 @@ class Tracer:
                 prediction=prediction,
                 feedback=self._log.labels([prediction_id]).get(prediction_id),
                 events=events,
+                broken_line=self._chain.broken_line(events),
                 bundle=bundle,
                 bundle_problem=bundle_problem,
                 spec=spec,

@@ -11,7 +11,7 @@ from tidemill.domain.digest import Digest
 from tidemill.domain.drift import RetrainDecision
 from tidemill.domain.prediction import Feedback, Prediction
 from tidemill.domain.record import to_plain
-from tidemill.domain.registry import GENESIS, Event, event_digest, fold
+from tidemill.domain.registry import Chain, Event, fold
 from tidemill.domain.run import RunSpec
 
 
@@ -58,15 +58,16 @@ class Trace:
 class Findings:
     """What was found of an answer's ancestors. Where a record is None, the problem beside it says why.
 
-    `events` are all of the ledger. `bundle` is the record whose digest the prediction names, `bundle_problem` what
-    the audit of its files found. `spec` and `diff` are the run's files, `commit_problem` is empty when git has the
-    commit. `shards` says in words which files of the data version were rehashed. `bundle_files` and `shard_files` are
-    the files that were.
+    `events` are all of the ledger, `broken_line` is the first that was altered. `bundle` is the record whose digest the
+    prediction names, `bundle_problem` what the audit of its files found. `spec` and `diff` are the run's files,
+    `commit_problem` is empty when git has the commit. `shards` says in words which files of the data version were
+    rehashed. `bundle_files` and `shard_files` are the files that were.
     """
 
     prediction: Prediction
     feedback: Feedback | None
     events: Sequence[Event]
+    broken_line: int | None
     bundle: Bundle | None
     bundle_problem: str
     spec: RunSpec | None
@@ -98,15 +99,7 @@ def walk(found: Findings) -> Trace:
 
 def broken_line(events: Sequence[Event]) -> int | None:
     """The sequence of the first line of the whole ledger whose hash does not fit, None when all do."""
-    previous = GENESIS
-    for event in events:
-        digest = event_digest(
-            event.sequence, event.at, event.who, event.kind, event.model, event.payload, event.previous
-        )
-        if event.previous != previous or event.digest != digest:
-            return event.sequence
-        previous = event.digest
-    return None
+    return Chain().broken_line(events)
 
 
 def _checked(
@@ -144,9 +137,8 @@ def _model(found: Findings) -> Link:
     aliases = {state.champion: "champion", state.challenger: "challenger"}
     detail = f"{aliases.get(prediction.version, 'no alias')} then · ledger line {registered.sequence}"
     problem = ""
-    line = broken_line(found.events)
-    if line is not None:
-        problem = f"the ledger was altered at line {line}"
+    if found.broken_line is not None:
+        problem = f"the ledger was altered at line {found.broken_line}"
     elif registered.payload["bundle"] != prediction.bundle:
         problem = "the ledger names another bundle than the prediction"
     return _checked("model", name, registered.digest, problem, detail)

@@ -53,6 +53,7 @@ class SqlLedger:
 
     def __init__(self, uri: str) -> None:
         self._engine = _engine(uri)
+        self._parsed: dict[int, tuple[sa.Row[Any], Event]] = {}
         with self._transaction(write=False) as connection:
             current = is_current(connection)
         if not current:
@@ -88,9 +89,14 @@ class SqlLedger:
         return event
 
     def events(self, model: str | None = None) -> list[Event]:
-        """All lines, or those of one model, in order."""
+        """All lines, or those of one model, in order. Each is read, and parsed anew where it is not as it was."""
         with self._transaction(write=False) as connection:
-            return _read(connection, model)
+            rows = _rows(connection, model)
+        for row in rows:
+            known = self._parsed.get(row.sequence)
+            if known is None or known[0] != row:
+                self._parsed[row.sequence] = row, _event(row._mapping)
+        return [self._parsed[row.sequence][1] for row in rows]
 
     def verify(self) -> int:
         """The number of lines, each checked against its hash and the one before, and the last one against the head.
@@ -173,10 +179,14 @@ def _engine(uri: str) -> sa.Engine:
 
 
 def _read(connection: sa.Connection, model: str | None) -> list[Event]:
+    return [_event(row._mapping) for row in _rows(connection, model)]
+
+
+def _rows(connection: sa.Connection, model: str | None) -> Sequence[sa.Row[Any]]:
     query = sa.select(EVENTS).order_by(EVENTS.c.sequence)
     if model is not None:
         query = query.where(EVENTS.c.model == model)
-    return [_event(row._mapping) for row in connection.execute(query)]
+    return connection.execute(query).all()
 
 
 def _row(event: Event) -> dict[str, Any]:
