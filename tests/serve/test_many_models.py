@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -108,3 +109,21 @@ def test_one_changes_and_the_others_stay(url: str, layout: Layout) -> None:
     assert _digit(url, "/v1/models/digits/versions/9:predict")["version"] == 9
     assert _digit(url, "/v1/models/digits:predict")["version"] == 1
     assert httpx.post(f"{url}/v1/models/digits/versions/7:predict", files={"file": picture(1)}).status_code == 404
+
+
+def test_an_alias_that_comes_to_name_what_is_served_beside_it_is_told_once(url: str, layout: Layout) -> None:
+    bundles.publish(layout.serving, next(layout.bundles.glob(_bundle_of(layout, "seven"))), 7)
+    until = time.monotonic() + 30
+    while "1" in httpx.get(f"{url}/v2/models/digits").json()["versions"] and time.monotonic() < until:
+        time.sleep(0.05)
+
+    told = [line for line in httpx.get(f"{url}/metrics").text.splitlines() if line.startswith("tidemill_model_info")]
+    assert httpx.get(f"{url}/v2/models/digits").json()["versions"] == ["7"]
+    assert len(told) == len(set(told)) == 2
+    assert "for digits/7, sizes/0" in _digit(url, "/v1/models/digits/versions/1:predict")["error"]["remedy"]
+    assert _digit(url, "/v1/models/digits:predict")["version"] == 7
+
+
+def _bundle_of(layout: Layout, alias: str) -> str:
+    named = json.loads((layout.serving / "digits" / f"{alias}.json").read_bytes())
+    return Path(named["place"]).name

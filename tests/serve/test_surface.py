@@ -60,7 +60,9 @@ def test_metrics_count_requests_rows_and_latencies(made: Path, start: Start) -> 
     assert 'task="tabular"' in text
 
 
-@pytest.mark.parametrize("given", [None, "Bearer wrong-token-of-length", TOKEN, f"bearer {TOKEN}", "Bearer é"])
+@pytest.mark.parametrize(
+    "given", [None, "Bearer wrong-token-of-length", TOKEN, f"Token {TOKEN}", f"Bearer{TOKEN}", "Bearer é"]
+)
 def test_beyond_loopback_a_token_is_needed(made: Path, start: Start, given: str | None) -> None:
     app = start(made / "tab", Access(loopback=False, token=TOKEN))
     headers = {"host": "model.example", **({"authorization": given.encode("latin-1")} if given else {})}

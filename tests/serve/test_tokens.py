@@ -172,6 +172,24 @@ def test_the_token_of_the_environment_goes_on_working_beside_those_of_the_projec
     assert app.get("/v2", headers=bearer("")).status_code == 401
 
 
+@WAYS
+@pytest.mark.parametrize("scheme", ["bearer", "BEARER", "Bearer "])
+def test_the_scheme_is_heard_however_it_is_written(made: Path, start: Start, path: Path, way: str, scheme: str) -> None:
+    text, _ = add_token(path, "shop", ["predict"])
+    app = start(made / "tab", Access(loopback=False, token="one-for-everything", keys=Keys(path)))
+    with listening(app) as port:
+        for each in (text, "one-for-everything"):
+            assert ask(port, request("POST", way, {"authorization": f"{scheme} {each}"}, BODY))[0] == 200
+
+
+def test_who_is_not_known_is_told_how_to_say_who_they_are(app: App, path: Path) -> None:
+    nobody, stranger = app.get("/v2"), app.get("/v2", headers=bearer("x" * 40))
+
+    assert (nobody.status_code, nobody.headers["www-authenticate"]) == (401, "Bearer")
+    assert "a token is needed" in nobody.json()["error"]
+    assert "not known here" in stranger.json()["error"]
+
+
 def test_beyond_loopback_one_token_at_least_is_needed(layout: Layout) -> None:
     with pytest.raises(ConfigError, match="tidemill tokens add"):
         tokens.access(layout, "0.0.0.0", None)  # noqa: S104 - asked about

@@ -83,8 +83,7 @@ class Guard:
         except Exception as error:  # the outermost frame of a request
             if not status:
                 failure = to_failure(error, request_id)
-                retry = ((b"retry-after", str(failure.retry_after).encode()),) if failure.retry_after else ()
-                await send_json(named, failure.status, render(failure, scope["path"]), retry)
+                await send_json(named, failure.status, render(failure, scope["path"]), failure.headers)
         finally:
             self.service.bodies.release(scope)
             meters.in_flight -= 1

@@ -30,6 +30,13 @@ class Failure(NamedTuple):
     remedy: str
     retry_after: int | None = None
 
+    @property
+    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
+        """What HTTP wants beside the body: when to come again, and how to say who one is."""
+        if self.retry_after:
+            return ((b"retry-after", b"%d" % self.retry_after),)
+        return ((b"www-authenticate", b"Bearer"),) if self.status == 401 else ()
+
 
 def refusal(status: int, headline: str, remedy: str) -> InputError:
     """An InputError with an HTTP status of its own."""

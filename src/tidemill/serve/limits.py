@@ -20,6 +20,7 @@ MAX_HELD = 256 << 20
 BODY_SECONDS = 30.0
 _HELD = "tidemill.held"
 _LOCAL = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_BEARER = b"Bearer "
 _HEARD = 1024  # Host and Origin pairs that are kept as heard
 _PREDICT = ("/v1/", "/v2", "/ui")
 _REPOSITORY = "/v2/repository"
@@ -58,7 +59,7 @@ class Access:
 
     def __init__(self, loopback: bool, token: str | None, keys: Keys | None = None) -> None:
         self.loopback = loopback
-        self._token = None if token is None else b"Bearer " + token.encode()
+        self._token = None if token is None else _BEARER + token.encode()
         self._keys = keys
         self._heard: set[tuple[bytes, bytes]] = set()
 
@@ -81,10 +82,13 @@ class Access:
         if self._token is None and self._keys is None:
             return
         right = needed(scope["path"])
+        if given[:7].lower() == b"bearer ":  # RFC 9110: however it is written
+            given = _BEARER + given[7:].strip()
         if right is None or (self._token is not None and hmac.compare_digest(given, self._token)):
             return
         if self._keys is None or not (name := self._keys.check(given, right)):
-            raise refusal(401, "a token is needed", "send the header  Authorization: Bearer TOKEN")
+            wrong = "the token is not known here" if given.startswith(_BEARER) else "a token is needed"
+            raise refusal(401, wrong, "send the header  Authorization: Bearer TOKEN")
         scope[USER] = name
 
     def _hear(self, host: bytes, origin: bytes) -> None:

@@ -52,12 +52,12 @@ class Service:
         for slot in self.slots:
             if slot.model.name == name and version in (None, str(slot.model.version)):
                 return slot
-        served = ", ".join(slot.model.full_name for slot in self.slots)
+        served = ", ".join(model.full_name for model in self._distinct())
         raise unknown_model(name if version is None else f"{name}/{version}", served)
 
     def versions(self, name: str) -> list[str]:
         """The versions of `name` in service."""
-        return [str(slot.model.version) for slot in self.slots if slot.model.name == name]
+        return [str(model.version) for model in self._distinct() if model.name == name]
 
     def metrics(self) -> bytes:
         """What Prometheus reads: the numbers of all workers of the server."""
@@ -92,4 +92,11 @@ class Service:
 
     def _changed(self) -> None:
         self.changes += 1
-        self.meters.announce(*(slot.model for slot in self.slots))
+        self.meters.announce(*self._distinct())
+
+    def _distinct(self) -> list[ServedModel]:
+        """Each once: an alias may have come to name a version that is served beside it."""
+        models: dict[str, ServedModel] = {}
+        for slot in self.slots:
+            models.setdefault(slot.model.full_name, slot.model)
+        return list(models.values())
