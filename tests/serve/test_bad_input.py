@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import struct
 import zlib
 from base64 import b64encode
@@ -77,6 +78,9 @@ IMAGE: dict[str, tuple[dict[str, Any], int, str]] = {
     "no b64": (_inputs({"b65": "aa"}), 422, "b64"),
     "base64 of no picture": (_inputs({"b64": b64encode(b"hello").decode()}), 422, "not a picture"),
     "a sentence": (_inputs("good"), 422, "b64"),
+    "a picture without its type": ({"content": picture(1)}, 415, "Content-Type"),
+    "a data address": (_inputs({"b64": "data:image/png;base64,aGVsbG8="}), 422, "data: address"),
+    "compressed": ({"content": gzip.compress(b"{}"), "headers": {"content-encoding": "gzip"}}, 415, "compressed"),
     "sound": ({"content": b"x", "headers": {"content-type": "audio/wav"}}, 415, "audio"),
 }  # fmt: skip
 TEXT: dict[str, tuple[dict[str, Any], int, str]] = {

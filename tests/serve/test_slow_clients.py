@@ -174,3 +174,21 @@ def _pour(connection: socket.socket, piece: bytes, most: int) -> bytes:
             sent += len(piece)
     assert sent < most
     return until_closed(connection)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # a client that speaks TLS
+        b"hello\r\n\r\n",
+        request("POST", PREDICT, {"content-length": "-5"}, BODY),
+        request("POST", PREDICT, {"transfer-encoding": "chunked"}, b"0\r\n\r\n"),
+    ],
+)
+def test_what_is_not_http_is_refused_as_anything_else_is(port: int, sent: bytes) -> None:
+    with connect(port) as connection:
+        connection.sendall(sent)
+        received = until_closed(connection)
+
+    assert status_of(received) == 400
+    assert "not an HTTP request" in json.loads(received.partition(b"\r\n\r\n")[2])["error"]["message"]

@@ -28,6 +28,8 @@ _EXAMPLE: Mapping[Task, str] = {
     "tabular": '{"inputs": [{"column": 1.5}]}',
 }
 _SHOWN = 200
+_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")  # gzip, Zstandard
+_PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")
 
 
 def parse_json(body: bytes) -> Any:
@@ -37,11 +39,18 @@ def parse_json(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise refusal(
-            400,
-            f"the body is not JSON: {error.msg[:_SHOWN]}",
-            "see /docs for an example; NaN is no JSON",
-        ) from None
+        raise _no_json(body, error.msg) from None
+
+
+def _no_json(body: bytes, why: str) -> InputError:
+    if body.startswith(_COMPRESSED):
+        return refusal(415, "the body is compressed", "send it as it is, without Content-Encoding")
+    if body.startswith(_PICTURES):
+        return refusal(
+            415, "the body is a picture, and its Content-Type does not say so",
+            "curl -H 'Content-Type: image/png' --data-binary @x.png …, or curl -F file=@x.png …",
+        )  # fmt: skip
+    return refusal(400, f"the body is not JSON: {why[:_SHOWN]}", "see /docs for an example; NaN is no JSON")
 
 
 def read_inputs(task: Task, content_type: str, body: bytes) -> Given:
@@ -104,4 +113,6 @@ def decode_base64(index: int, text: str) -> bytes:
     try:
         return binascii.a2b_base64(text.encode("ascii"), strict_mode=True)
     except (binascii.Error, UnicodeEncodeError):
+        if text.startswith("data:"):
+            raise ItemError(index, f"input {index} is a data: address", "send what is behind its comma") from None
         raise ItemError(index, f"input {index} is not base64", "encode the file's bytes:  base64 -w0 x.png") from None

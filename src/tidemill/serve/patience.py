@@ -82,6 +82,10 @@ class PatientProtocol(HttpToolsProtocol):
     def body_is_late(self) -> None:
         """The rest of a body has not come in time; who reads it has a limit of its own."""
 
+    def send_400_response(self, msg: str) -> None:
+        """What is not HTTP: uvicorn answers it with plain text."""
+        self._part(400, "this is not an HTTP request that can be read", "an address of https:// needs --tls-cert here")
+
     def pause_writing(self) -> None:
         """The client does not read."""
         super().pause_writing()
