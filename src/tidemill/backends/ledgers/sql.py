@@ -53,7 +53,7 @@ class SqlLedger:
 
     def __init__(self, uri: str) -> None:
         self._engine = _engine(uri)
-        self._parsed: dict[int, tuple[sa.Row[Any], Event]] = {}
+        self._parsed: dict[int, tuple[tuple[Any, ...], Event]] = {}
         with self._transaction(write=False) as connection:
             current = is_current(connection)
         if not current:
@@ -92,11 +92,7 @@ class SqlLedger:
         """All lines, or those of one model, in order. Each is read, and parsed anew where it is not as it was."""
         with self._transaction(write=False) as connection:
             rows = _rows(connection, model)
-        for row in rows:
-            known = self._parsed.get(row.sequence)
-            if known is None or known[0] != row:
-                self._parsed[row.sequence] = row, _event(row._mapping)
-        return [self._parsed[row.sequence][1] for row in rows]
+        return [self._event(row) for row in rows]
 
     def verify(self) -> int:
         """The number of lines, each checked against its hash and the one before, and the last one against the head.
@@ -143,6 +139,12 @@ class SqlLedger:
         elif events[head["sequence"] - 1].digest != head["digest"]:
             raise _altered(f"altered at line {head['sequence']}, which is another than was written", head["sequence"])
 
+    def _event(self, row: tuple[Any, ...]) -> Event:
+        known = self._parsed.get(row[0])
+        if known is None or known[0] != row:
+            known = self._parsed[row[0]] = row, _event(row)
+        return known[1]
+
     def close(self) -> None:
         """Give back the connections."""
         self._engine.dispose()
@@ -179,14 +181,15 @@ def _engine(uri: str) -> sa.Engine:
 
 
 def _read(connection: sa.Connection, model: str | None) -> list[Event]:
-    return [_event(row._mapping) for row in _rows(connection, model)]
+    return [_event(row) for row in _rows(connection, model)]
 
 
-def _rows(connection: sa.Connection, model: str | None) -> Sequence[sa.Row[Any]]:
+def _rows(connection: sa.Connection, model: str | None) -> list[tuple[Any, ...]]:
+    """Columns in the order of `EVENTS`."""
     query = sa.select(EVENTS).order_by(EVENTS.c.sequence)
     if model is not None:
         query = query.where(EVENTS.c.model == model)
-    return connection.execute(query).all()
+    return [tuple(row) for row in connection.execute(query)]
 
 
 def _row(event: Event) -> dict[str, Any]:
@@ -194,20 +197,21 @@ def _row(event: Event) -> dict[str, Any]:
     return {**plain, "payload": json.dumps(plain["payload"], sort_keys=True, ensure_ascii=False, allow_nan=False)}
 
 
-def _event(row: sa.RowMapping) -> Event:
+def _event(row: tuple[Any, ...]) -> Event:
+    sequence, at, who, kind, model, payload, previous, digest = row
     try:
         return Event(
-            sequence=row["sequence"],
-            at=datetime.fromisoformat(row["at"]),
-            who=row["who"],
-            kind=row["kind"],
-            model=row["model"],
-            payload=json.loads(row["payload"]),
-            previous=Digest(row["previous"]),
-            digest=Digest(row["digest"]),
+            sequence=sequence,
+            at=datetime.fromisoformat(at),
+            who=who,
+            kind=kind,
+            model=model,
+            payload=json.loads(payload),
+            previous=Digest(previous),
+            digest=Digest(digest),
         )
     except (ValueError, TypeError):
-        raise _altered(f"altered at line {row['sequence']}, which cannot be read", row["sequence"]) from None
+        raise _altered(f"altered at line {sequence}, which cannot be read", sequence) from None
 
 
 def user() -> str:
