@@ -44,20 +44,29 @@ class Heard:
         return [*self.dropped, *(f"{count} times {status}" for status, count in self.bad.items())]
 
 
+def _answer(line: str) -> Answer:
+    id, version, label, number = line.split()
+    return Answer(id, int(version), label, int(number))
+
+
 class Load:
     """A process of clients, from `with` to `stop`."""
 
     def __init__(self, url: str, answers: Path, *, connections: int = 8) -> None:
         self._file = answers
+        self._read = 0
+        self._answers: list[Answer] = []
         self._command = [sys.executable, "-m", "tests.faults.client", url, str(answers), str(connections)]
 
     def answers(self) -> list[Answer]:
         """Those that came so far."""
-        whole, _, _ = self._file.read_text().rpartition("\n") if self._file.exists() else ("", "", "")
-        return [
-            Answer(id, int(version), label, int(number))
-            for id, version, label, number in map(str.split, whole.split("\n") if whole else [])
-        ]
+        if self._file.exists():
+            with self._file.open("rb") as file:
+                file.seek(self._read)
+                whole, line, _ = file.read().rpartition(b"\n")
+            self._read += len(whole) + len(line)
+            self._answers += [_answer(each) for each in whole.decode().splitlines()]
+        return self._answers
 
     def wait_for(self, count: int, version: int | None = None, seconds: float = 60) -> None:
         """Until so many answers came, of `version` if one is given."""

@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 _IDLE_SECONDS = 75  # longer than the pools of common clients keep a connection, so that they close first
 _PARTING_SECONDS = 0.4
 _DRAIN_SECONDS = 30
-_LOG_SECONDS = 15.0  # for the log to be closed, when all are answered
+_WRITE_SECONDS = 15.0  # for what waits for the log, when no more requests come
+_SEAL_SECONDS = 40.0  # for the log to be sealed then
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +88,7 @@ def run_server(
 
     `shared` is the folder where the workers of one server put their numbers.
     """
-    leaving = threading.Timer(_LOG_SECONDS, _leave_the_log)
-    leaving.daemon = True
+    writing, sealing = (_limit(seconds) for seconds in (_WRITE_SECONDS, _SEAL_SECONDS))
 
     async def main() -> None:
         service = Service([model for model, _ in models], sink, journal, Shared(shared) if shared else None)
@@ -106,7 +106,7 @@ def run_server(
         finally:
             for watcher in watchers:
                 watcher.close()
-            leaving.start()
+            writing.start()
             await service.drain()
 
     config = _config(None)
@@ -114,16 +114,25 @@ def run_server(
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
             runner.run(main())
     finally:
+        writing.cancel()
+        sealing.start()
         sink.close()
-        leaving.cancel()
+        sealing.cancel()
 
 
-def _leave_the_log() -> None:
-    """End without it: a write that does not return holds threads that nothing else ends."""
-    say(
-        f"the prediction log was not closed in {_LOG_SECONDS:.0f} s: the next server seals what is in it", level="error"
-    )
-    os._exit(1)
+def _limit(seconds: float) -> threading.Timer:
+    """Once started, ends the process after so long: a write that does not return holds threads that nothing else ends.
+
+    What was answered is in the log then, too, and the next server seals it.
+    """
+
+    def leave() -> None:
+        say(f"the prediction log was not closed in {seconds:.0f} s: the server ends without it", level="error")
+        os._exit(1)
+
+    timer = threading.Timer(seconds, leave)
+    timer.daemon = True
+    return timer
 
 
 class _Server(uvicorn.Server):
