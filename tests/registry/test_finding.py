@@ -40,9 +40,19 @@ def test_tags_and_descriptions_are_mlflows(project: Layout) -> None:
     listing = MlflowRegistry(ensure_database(project)).listing(NAME)
     assert listing is not None and listing.versions[GOOD].description == "the cleaned scans"
     assert listing.versions[GOOD].tags["owner"] == "Inès"
+    card = tidemill(project, "models", "show", model).out
+    assert "the cleaned scans\n" in card and "tags: family=linear, owner=Inès, stage=a=b\n" in card
+    said = tidemill(project, "models", "show", model, "--json").json
+    assert said["description"] == "the cleaned scans" and said["tags"]["owner"] == "Inès"
     assert found(project, "--where", "tags.owner = 'Inès' and description like '%scans'") == [GOOD]
     assert "owner" not in tidemill(project, "models", "tag", model, "--remove", "owner", "--json").json["tags"]
     assert listing.versions.keys() == {1, 2, 3} and listing.aliases == {"challenger": AGAIN}
+
+
+def test_a_description_cannot_steer_the_terminal(project: Layout) -> None:
+    tidemill(project, "models", "describe", f"{NAME}/{GOOD}", "red \x1b[31m\nand a second line")
+    card = tidemill(project, "models", "show", f"{NAME}/{GOOD}").out
+    assert "red  [31m and a second line\n" in card and "\x1b" not in card
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import click
 from tidemill.cli.tables import print_table
 
 if TYPE_CHECKING:
+    from tidemill.backends.registries.listing import Listed
     from tidemill.domain.bundle import Bundle
     from tidemill.domain.digest import Digest
     from tidemill.stages.evaluate import Evaluation
@@ -21,12 +22,15 @@ _COLUMN = 22
 
 
 def print_model(
-    heading: str, bundle: Bundle, digest: Digest, report: EvaluationReport | None, page: Path | None
-) -> None:
-    """What the bundle's record says, and its evaluation report where it has one."""
+    heading: str, bundle: Bundle, digest: Digest, report: EvaluationReport | None, page: Path | None,
+    about: Listed | None = None,
+) -> None:  # fmt: skip
+    """What the bundle's record says, its evaluation report where it has one, and how people described the version."""
     signature, lineage = bundle.signature, bundle.lineage
     click.secho(heading, bold=True)
     click.echo(f"{signature.task} {signature.kind}" + (f", {len(signature.labels)} labels" if signature.labels else ""))
+    if about is not None:
+        _print_about(about)
     click.echo()
     if report is not None:
         _print_report(report)
@@ -48,6 +52,19 @@ def print_model(
         ("page", page or "none: made by an earlier Tidemill;  tidemill evaluate MODEL  makes one"),
     ):  # fmt: skip
         _line(name, str(what))
+
+
+def _print_about(about: Listed) -> None:
+    """What anybody may write into the registry; a line each, whatever characters it has."""
+    if about.description:
+        click.echo(_plain(about.description))
+    tags = [f"{name}={value}" for name, value in sorted(about.tags.items()) if not name.startswith("tidemill.")]
+    if tags:
+        click.echo(f"tags: {_plain(', '.join(tags))}")
+
+
+def _plain(text: str) -> str:
+    return "".join(each if each.isprintable() else " " for each in " ".join(text.split()))
 
 
 def _print_report(report: EvaluationReport) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tidemill.domain.registry import Event, ModelVersion, RegistryState, fold
 from tidemill.domain.where import check_name, parse_where
@@ -12,6 +12,9 @@ from tidemill.project.database import foreign_uri
 from tidemill.project.layout import Layout
 from tidemill.project.noticing import listings
 from tidemill.project.registry import events, tracking_uri
+
+if TYPE_CHECKING:
+    from tidemill.backends.registries.listing import Listed
 
 _PLAIN = ("model", "version", "alias", "dataset", "registered", "bundle", "run", "description")
 
@@ -113,7 +116,7 @@ def tag(layout: Layout, version: ModelVersion, tags: Mapping[str, str], remove: 
     """Set tags of a version in the registry, and remove some. Raises InputError for one that it has not."""
     from tidemill.backends.registries.mlflow import MlflowRegistry
 
-    there = _tags(layout, version)
+    there = about(layout, version).tags
     for key in remove:
         if key not in there:
             raise InputError(f"{version} has no tag {key[:80]!r}", nearest(key, there, kind="its tags"))
@@ -127,7 +130,9 @@ def describe(layout: Layout, version: ModelVersion, text: str) -> None:
     MlflowRegistry(tracking_uri(layout)).describe(version, text)
 
 
-def _tags(layout: Layout, version: ModelVersion) -> Mapping[str, str]:
+def about(layout: Layout, version: ModelVersion) -> Listed:
+    """How people described a version in the registry: its description and tags."""
+    from tidemill.backends.registries.listing import Listed
+
     listing = listings(layout, [version.name]).get(version.name)
-    about = listing.versions.get(version.number) if listing else None
-    return about.tags if about else {}
+    return (listing.versions.get(version.number) if listing else None) or Listed()

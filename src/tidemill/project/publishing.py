@@ -62,9 +62,10 @@ def _follow(layout: Layout, name: str, own: Sequence[Event], listing: Listing | 
     if _in_step(layout, name, own, listing, pointed):
         return
     _publish(layout, name, own)
-    aims = wanted(fold(own))
-    if shown(listing) != aims:
-        _point(layout, name, aims)
+    aims, there = wanted(fold(own)), shown(listing)
+    # Only what differs: who moves another alias meanwhile shall not find it put back.
+    if others := {alias: number for alias, number in aims.items() if there[alias] != number}:
+        _point(layout, name, others)
     ledger(layout).set_pointed(name, aims)
 
 

@@ -23,11 +23,11 @@ def command(model: str, open_page: bool, as_json: bool) -> None:
     from tidemill.bundle.read import read_record
     from tidemill.cli import models_view
     from tidemill.cli.model_view import print_model
-    from tidemill.project import models
+    from tidemill.project import finding, models
     from tidemill.project.layout import find_project
     from tidemill.project.reports import bundle_page, bundle_report
 
-    foreign = models.is_bundle(model)
+    foreign, about = models.is_bundle(model), None
     if foreign:
         directory = Path(model)
         bundle, digest = read_record(directory)
@@ -38,12 +38,15 @@ def command(model: str, open_page: bool, as_json: bool) -> None:
         version = models.resolve(layout, model)
         directory = models.local_bundle(layout, version)
         bundle, digest = read_record(directory)
-        title = models_view.title(version, models.state(layout, version.name))
+        title, about = models_view.title(version, models.state(layout, version.name)), finding.about(layout, version)
     report, page = bundle_report(directory, bundle), bundle_page(directory, bundle)
     if as_json:
-        print_json({"title": title, "digest": digest, "bundle": bundle, "report": report, "page": page and str(page)})
+        said = {"description": about.description, "tags": dict(about.tags)} if about is not None else {}
+        print_json(
+            {"title": title, "digest": digest, **said, "bundle": bundle, "report": report, "page": page and str(page)}
+        )
     else:
-        print_model(title, bundle, digest, report, page)
+        print_model(title, bundle, digest, report, page, about)
     if open_page:
         _open(page, foreign)
 
