@@ -164,6 +164,8 @@ def test_the_page_asks_for_the_token(made: Path, tmp_path: Path, fresh: Tab) -> 
         fresh.open(f"{address}/ui")
         fresh.until("!document.getElementById('token').hidden")
         assert fresh.run("document.getElementById('main').hidden")
+        fresh.picture(tmp_path / "narrow.png", 400)
+        assert fresh.run("document.getElementById('token').getBoundingClientRect().left") >= 8
         fill = "document.querySelector('#token input').value = {!r}, document.getElementById('token').requestSubmit()"
 
         fresh.run(fill.format("wrong"))
@@ -224,7 +226,7 @@ def test_it_can_be_seen(made: Path, tmp_path: Path, fresh: Tab, task: str) -> No
         fresh.until("document.querySelector('.example')")
         fresh.run("document.querySelector('.example').click()")
         fresh.until(ANSWERED)
-        for width, dark in ((1200, False), (1200, True), (400, False)):
+        for width, dark in ((1200, False), (1200, True), (400, False), (400, True)):
             shot = tmp_path / "page.png"
             fresh.picture(shot, width, dark=dark)
             with Image.open(shot) as picture:

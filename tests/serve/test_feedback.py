@@ -56,6 +56,21 @@ def test_one_wrong_label_of_a_list_refuses_all(made: Path, start: Start) -> None
     assert _labels(app) == []
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"id": "01", "label": "small"}, "lacks 'prediction_id'"),
+        ({"prediction_id": "01"}, "lacks 'label'"),
+        ([{"prediction_id": "01", "label": "small", "lable": 1}], "unknown field 'lable'"),
+        (["small"], "item 0 is not a label"),
+    ],
+)
+def test_the_field_that_is_wrong_is_named(made: Path, start: Start, body: object, said: str) -> None:
+    answer = start(made / "tab").post("/feedback", json=body)
+
+    assert (answer.status_code, said in answer.json()["error"]["message"]) == (422, True), answer.text
+
+
 def test_values_come_back_as_numbers(made: Path, start: Start) -> None:
     app = start(made / "reg")
     prediction_id = app.predict([ROW]).json()["predictions"][0]["id"]

@@ -20,7 +20,8 @@ from tidemill.serve.service import Service
 
 MAX_LABELS = 10_000
 PATIENCE = 20.0  # seconds for the log to be read and written
-_EXAMPLE = 'send {"prediction_id": "01…", "label": "…"}, or a list of such'
+_EXAMPLE = 'send {"prediction_id": "01…", "label": "…"}, or a list of such; an answer has the id as "id"'
+_FIELDS = ("prediction_id", "label")
 
 
 class Label(NamedTuple):
@@ -87,8 +88,16 @@ def read_labels(document: Any, signatures: Sequence[Signature]) -> list[Label]:
 
 
 def _label(index: int, item: Any, signatures: Sequence[Signature]) -> Label:
-    if not isinstance(item, dict) or set(item) != {"prediction_id", "label"}:
+    if not isinstance(item, dict):
         raise InputError(f"item {index} is not a label with its prediction id", _EXAMPLE)
+    for field in _FIELDS:
+        if field not in item:
+            raise InputError(f"item {index} lacks {field!r}", _EXAMPLE)
+    for field in item:
+        if field not in _FIELDS:
+            raise InputError(
+                f"item {index} has the unknown field {field[:60]!r}", nearest(field, _FIELDS, kind="fields")
+            )
     prediction_id, label = item["prediction_id"], item["label"]
     if not isinstance(prediction_id, str) or isinstance(label, bool) or not isinstance(label, str | int | float):
         raise InputError(f"item {index} has a prediction id or a label of a wrong type", _EXAMPLE)
