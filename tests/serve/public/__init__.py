@@ -1,0 +1,1 @@
+"""What others wrote to talk with servers like ours."""
