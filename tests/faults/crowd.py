@@ -41,7 +41,8 @@ class Crowd:
         if not rate:
             await asyncio.gather(*(self._go_on() for _ in range(_CONNECTIONS)))
             return
-        began, tasks = time.monotonic(), []
+        began = time.monotonic()
+        tasks: list[asyncio.Task[None]] = []
         while (now := time.monotonic()) < self._until:
             due = round((now - began) * rate) - len(tasks)
             tasks += [asyncio.create_task(self._ask()) for _ in range(due)]

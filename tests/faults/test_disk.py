@@ -42,6 +42,15 @@ def _post(server: RunningServer, number: int = 1) -> httpx.Response:
     return httpx.post(server.url + PREDICT, content=picture(number), headers={"content-type": "image/png"}, timeout=30)
 
 
+def _stall(disk: Disk, server: RunningServer) -> str:
+    """As disks do: what is to be on them comes to no end, and soon nothing more is taken. The last prediction's id."""
+    disk.set(sync=3600)
+    last: str = _post(server).json()["predictions"][0]["id"]
+    time.sleep(2.5)  # a sync begins each second
+    disk.set(write=3600, sync=3600)
+    return last
+
+
 def _ready(server: RunningServer, wanted: bool) -> dict[str, object]:
     until = time.monotonic() + 30
     while time.monotonic() < until:
@@ -75,7 +84,7 @@ def test_a_disk_that_stands_still_is_said_and_nobody_waits_for_ever(
 ) -> None:
     with Load(server.url, tmp_path / "answers") as load:
         load.wait_for(50)
-        disk.set(write=3600)
+        _stall(disk, server)
         detail = _ready(server, False)
         assert detail["log"] == "predictions cannot be logged, so none is answered"
         for _ in range(3):
@@ -99,8 +108,7 @@ def test_a_disk_that_stands_still_is_said_and_nobody_waits_for_ever(
 
 @pytest.mark.slow
 def test_labels_for_a_log_that_stands_still_are_refused(disk: Disk, server: RunningServer, layout: Layout) -> None:
-    id = _post(server).json()["predictions"][0]["id"]
-    disk.set(write=3600)
+    id = _stall(disk, server)
 
     def send(label: str) -> int:
         document = {"prediction_id": id, "label": label}
@@ -115,8 +123,7 @@ def test_labels_for_a_log_that_stands_still_are_refused(disk: Disk, server: Runn
 
 @pytest.mark.slow
 def test_a_server_whose_log_stands_still_ends_all_the_same(disk: Disk, server: RunningServer, layout: Layout) -> None:
-    first = _post(server).json()["predictions"][0]["id"]
-    disk.set(write=3600, sync=3600)
+    last = _stall(disk, server)
     assert _post(server).status_code == 507
 
     began = time.monotonic()
@@ -126,7 +133,7 @@ def test_a_server_whose_log_stands_still_ends_all_the_same(disk: Disk, server: R
     assert code == 1
     assert "the prediction log" in server.said
     disk.set()
-    assert Journal(layout.log).predictions()["id"].to_pylist() == [first]
+    assert Journal(layout.log).predictions()["id"].to_pylist() == [last]
 
 
 def test_a_disk_that_fails_every_write_is_said_and_survived(disk: Disk, server: RunningServer, layout: Layout) -> None:
