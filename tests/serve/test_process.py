@@ -183,6 +183,16 @@ def test_models_of_the_project_beside_a_bundle_need_a_log_to_be_named(layout: La
     assert f"--log {layout.log}" in done.stderr
 
 
+def test_two_that_requests_could_not_tell_apart_are_refused(layout: Layout, made: Path) -> None:
+    digits = str(next(layout.bundles.iterdir()))
+    for twins, said in (
+        (["digits@champion", "digits@champion"], "both digits/1"),
+        ([digits, str(made / "tab"), digits], "both digits/0"),
+    ):
+        done = _command("serve", *twins, "--port", "0", cwd=layout.root)
+        assert (done.returncode, said in done.stderr) == (2, True), done.stderr
+
+
 def test_outside_a_project_a_model_needs_a_bundle(tmp_path: Path) -> None:
     for model in ("digits@champion", "nowhere", "."):
         done = _command("serve", model, cwd=tmp_path)

@@ -66,7 +66,8 @@ def test_files_that_do_not_fit_are_said_before_anything_starts(tmp_path: Path, p
         (None, pair.key, "without --tls-cert"),
         (tmp_path / "absent.pem", pair.key, "cannot be read"),
         (pair.certificate, tmp_path / "other.key", "no certificate with its key"),
-        (pair.certificate, locked, "no certificate with its key"),
+        (pair.certificate, locked, "the key has a password"),
+        (pair.key, pair.certificate, "no certificate with its key, in this order"),
     ):
         with pytest.raises(ConfigError, match=said):
             read_tls(certificate, key)

@@ -89,6 +89,7 @@ def serve(
     access = access_of(layout, host, token, Path(shared) if shared else None)
     tls = read_tls(tls_cert, tls_key)
     sources = [find_source(layout, text) for text in model_texts]
+    _refuse_twins(model_texts, sources)
     folder = log or _log_of(layout, sources)
     from tidemill.project.bundles import proofs_folder
     from tidemill.project.following import following
@@ -117,6 +118,22 @@ def serve(
                 _supervise(listener, wanted, workers, on_ready, until_stdin_closes)
             else:
                 _run(listener, wanted, on_ready, until_stdin_closes=until_stdin_closes)
+
+
+def _refuse_twins(model_texts: Sequence[str], sources: Sequence[Source]) -> None:
+    """Raises ConfigError for two of which requests could not mean the second. An alias may name a version beside it."""
+    from tidemill.bundle.read import read_record
+
+    seen: dict[object, str] = {}
+    for text, each in zip(model_texts, sources, strict=True):
+        name = each.name or read_record(each.directory)[0].name
+        key = each.manifest or (name, each.version)
+        if key in seen:
+            raise ConfigError(
+                f"{seen[key]} and {text} are both {name}/{each.version}: requests could not mean the second",
+                "give one of them; bundles of one name are told apart once they are registered",
+            )
+        seen[key] = text
 
 
 def _log_of(layout: Layout | None, sources: Sequence[Source]) -> Path:

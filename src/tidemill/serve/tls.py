@@ -32,9 +32,10 @@ def read_tls(certificate: Path | None, key: Path | None) -> Tls | None:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=_no_password)
     except (ssl.SSLError, ValueError) as error:
-        reason = getattr(error, "reason", None) or str(error)
+        reason = getattr(error, "reason", None) or ("" if isinstance(error, ssl.SSLError) else str(error))
+        known = f": {reason.lower().replace('_', ' ')}" if reason else ", in this order"
         raise ConfigError(
-            f"{certificate} and {key} are no certificate with its key: {reason.lower().replace('_', ' ')}",
+            f"{certificate} and {key} are no certificate with its key{known}",
             "give both in PEM, the key without a password",
         ) from None
     return Tls(certificate, key)
