@@ -1,8 +1,9 @@
 """One queue for a model: what waits is answered together, and is in the log before it is answered.
 
 A model whose batch takes a moment only is run on the event loop's own thread: handing it to another would cost more
-than the model. Others have threads of their own, two, so that one reads or writes while the other computes. Nothing
-waits for a batch to fill: what comes while one is computed is the next.
+than the model. Others have threads of their own, at least two, so that one reads or writes while another computes.
+Nothing waits for a batch to fill: what comes while one is computed is the next, and threads that are free share what
+waits, where two halves take less time than the whole.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ SLICE_ROWS = 256  # a single larger request goes through the graph in such piece
 WAITING_ROWS = 4096  # beyond so many the server is busy
 DEADLINE = 10.0  # seconds: who would wait longer is refused at once
 INLINE = 0.002  # seconds that the event loop may be kept from its other work
-_THREADS = 2
+_PAYS = 0.75  # a share is taken when it needs at most this part of the time of everything
 
 
 class Engine:
@@ -94,7 +95,9 @@ class Engine:
             with self._wake:
                 self._wake.notify()
             return
-        if batch := self._take():
+        with self._lock:
+            batch = self._take(BATCH_ROWS)
+        if batch:
             self._finish(self._computed(batch))
         if self._waiting:
             self._pumping = True
@@ -105,7 +108,7 @@ class Engine:
             return any(job.given.rows > BATCH_ROWS for job in self._waiting)
 
     def _start(self) -> None:
-        while len(self._threads) < _THREADS:
+        while len(self._threads) < self.model.workers:
             name = f"model-{self.model.full_name}-{len(self._threads)}"
             self._threads.append(threading.Thread(target=self._work, name=name, daemon=True))
             self._threads[-1].start()
@@ -116,7 +119,9 @@ class Engine:
                 while not self._waiting and not self._closing:
                     self._wake.wait()
                 self._busy += 1
-            batch = self._take()
+                batch = self._take(self._share())
+                if self._waiting:
+                    self._wake.notify()
             if batch:
                 computed = self._computed(batch)
                 self._loop.call_soon_threadsafe(self._finish, computed)
@@ -125,23 +130,29 @@ class Engine:
             if not batch and self._closing:
                 return
 
-    def _take(self) -> list[Job]:
-        """What waits, up to BATCH_ROWS; at least one request, of any size, where one waits."""
+    def _share(self) -> int:
+        """How many rows one thread takes, while others are free. With the lock, as `_take`."""
+        free = len(self._threads) - self._busy + 1
+        part = -(-self._rows // max(1, free))
+        pays = self._pace.expected(part) <= _PAYS * self._pace.expected(min(self._rows, BATCH_ROWS))
+        return min(part, BATCH_ROWS) if pays else BATCH_ROWS
+
+    def _take(self, most: int) -> list[Job]:
+        """What waits, up to `most` rows; at least one request, of any size, where one waits."""
         batch: list[Job] = []
         rows = 0
-        with self._lock:
-            while self._waiting:
-                job = self._waiting[0]
-                given = job.given
-                if batch:
-                    first = batch[0].given
-                    alike = (given.feed is None) == (first.feed is None) and given.shapes == first.shapes
-                    if not alike or rows >= BATCH_ROWS or rows + given.rows > SLICE_ROWS:
-                        break
-                self._waiting.popleft()
-                batch.append(job)
-                rows += given.rows
-            self._rows -= rows
+        while self._waiting:
+            job = self._waiting[0]
+            given = job.given
+            if batch:
+                first = batch[0].given
+                alike = (given.feed is None) == (first.feed is None) and given.shapes == first.shapes
+                if not alike or rows >= most or rows + given.rows > SLICE_ROWS:
+                    break
+            self._waiting.popleft()
+            batch.append(job)
+            rows += given.rows
+        self._rows -= rows
         return batch
 
     def _computed(self, batch: list[Job]) -> list[tuple[list[Job], Results | Exception]]:

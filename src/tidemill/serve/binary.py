@@ -15,6 +15,7 @@ import numpy as np
 from tidemill.errors import InputError
 from tidemill.serve.failure import refusal
 from tidemill.serve.inputs import parse_json
+from tidemill.serve.pixels import SMALL, read_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,7 +60,8 @@ def split_body(headers: Headers, body: bytes) -> tuple[dict[str, Any], Binary]:
         if not given.isdigit() or len(given) > 9 or int(given) > len(body):
             raise refusal(400, "Inference-Header-Content-Length is wrong", "it is the length of the JSON in bytes")
         end = int(given)
-    document = parse_json(body[:end])
+    content = body[:end]
+    document = (read_pixels(content) if end > SMALL else None) or parse_json(content)
     if not isinstance(document, dict):
         raise InputError('the body has no list "inputs"', "see /docs for an example of this protocol")
     return document, Binary(memoryview(body)[end:])

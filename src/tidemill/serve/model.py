@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _EXAMPLES = 2
 _BATCH, _RUNS, _LONG = 16, 5, 0.2  # rows; runs of each size, fewer where they take longer than so many seconds in all
+_LIGHT = 0.005  # seconds of one row, up to which a graph is run by one thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class ServedModel:
     golden: tuple[GoldenRow, ...]
     seconds: tuple[tuple[int, float], tuple[int, float]]
     """Rows of a small and of a larger batch, and the least time that each took here."""
+    workers: int = 2
+    """How many batches are computed side by side."""
 
     @property
     def bundle(self) -> Bundle:
@@ -58,16 +61,22 @@ def load_model(
 ) -> ServedModel:  # fmt: skip
     """Audit, try elsewhere what `proofs` does not know, load, replay the golden requests; only then is there a model.
 
-    `threads` compute one batch. Raises BundleError where the audit fails, GateError where an answer differs.
+    `threads` compute: one batch of a heavy graph, in which they share each operator, or as many of a light one side by
+    side, where meeting after each operator would cost more than it gains. Raises BundleError where the audit fails,
+    GateError where an answer differs.
     """
     opened = prove(directory, expected, runtime=runtime, proofs=proofs)
-    session = runtime.load(directory, opened.bundle, threads=threads)
-    replay(opened, session)
     golden = tuple(read_golden(opened))
     inputs = [row.input for row in golden]
-    predictor = Predictor(opened, session)
-    seconds = (_clocked(predictor, inputs, 1), _clocked(predictor, inputs, _BATCH))
-    return ServedModel(name, version, opened.digest, predictor, golden, seconds)
+    predictor = Predictor(opened, runtime.load(directory, opened.bundle, threads=1))
+    one, workers = _clocked(predictor, inputs, 1), max(2, threads)
+    if one[1] > _LIGHT and threads > 1:
+        predictor = Predictor(opened, runtime.load(directory, opened.bundle, threads=threads))
+        one, workers = _clocked(predictor, inputs, 1), 2
+    replay(opened, predictor.session)
+    return ServedModel(
+        name, version, opened.digest, predictor, golden, (one, _clocked(predictor, inputs, _BATCH)), workers
+    )
 
 
 def _clocked(predictor: Predictor, inputs: Sequence[Raw], rows: int) -> tuple[int, float]:

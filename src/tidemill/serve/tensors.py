@@ -29,6 +29,9 @@ RAW_INPUT = {"image": "image", "text": "text"}
 """By task, the name under which a BYTES tensor carries raw inputs: base64 of a file, or a sentence."""
 
 
+_DATA = (list, np.ndarray)  # of JSON, or of what `read_pixels` has read
+
+
 class _Part(NamedTuple):
     name: str
     datatype: str
@@ -65,13 +68,16 @@ def _part(plain: Any, binary: Binary) -> _Part:
     name, datatype, shape, data = (plain.get(key) for key in ("name", "datatype", "shape", "data"))
     parameters = plain.get("parameters")
     size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
-    if not isinstance(name, str) or not isinstance(datatype, str) or (size is None and not isinstance(data, list)):
+    if not isinstance(name, str) or not isinstance(datatype, str) or (size is None and not isinstance(data, _DATA)):
         raise InputError("a tensor lacks name, datatype or data", "each needs name, datatype, shape and data")
     if not isinstance(shape, list) or not shape or any(type(each) is not int or each < 0 for each in shape):
         raise InputError(f"the shape of tensor {name[:60]!r} is wrong", "it is a list of whole numbers")
     if size is not None and data is not None:
         raise InputError(f"tensor {name[:60]!r} has data and binary_data_size", "give one of the two")
-    flat = _flatten(data or []) if size is None else from_binary(name, datatype, binary.take(name, size))
+    if size is not None:
+        flat = from_binary(name, datatype, binary.take(name, size))
+    else:
+        flat = _flatten(data) if isinstance(data, list) else data
     if len(flat) != math.prod(shape):
         raise InputError(
             f"tensor {name[:60]!r} has {len(flat):,} values, its shape {shape[:6]} asks for {math.prod(shape):,}",
