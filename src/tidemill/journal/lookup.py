@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tidemill.domain.prediction import Feedback, Prediction, is_prediction_id, prediction_time
@@ -90,13 +89,13 @@ class Lookup(Journal):
         groups = [at for at, reach in enumerate(self._reaches[segment.path]) if _may_hold(reach, ids)]
         if not groups:
             return
-        sought = pa.array(sorted(ids), pa.string())
         with pq.ParquetFile(segment.path, metadata=_footer(segment.path, _stamp(segment.path))) as file:
             for group in groups:
-                held = file.read_row_group(group, columns=[key], use_threads=False)
-                places = pc.indices_nonzero(pc.is_in(held[key], value_set=sought))
-                if len(places):
-                    yield from to_rows(file.read_row_group(group, use_threads=False).take(places))
+                held = file.read_row_group(group, columns=[key], use_threads=False)[key].to_pylist()
+                places = [at for at, each in enumerate(held) if each in ids]
+                if places:  # compared here: to give Arrow the ids loads pandas
+                    table = file.read_row_group(group, use_threads=False)
+                    yield from to_rows(pa.concat_tables(table.slice(at, 1) for at in places))
 
 
 @lru_cache(maxsize=64)
