@@ -174,6 +174,12 @@ def test_the_page_asks_for_the_token(made: Path, tmp_path: Path, fresh: Tab) -> 
         example(fresh, "good")
 
         assert fresh.text(".big") == "good"
+        fresh.open(f"{address}/docs")
+        fresh.run(fill.format(TOKEN))
+        line = "[...document.querySelectorAll('pre')].map(each => each.innerText).find(each => each.includes(' -d '))"
+        fresh.until(f"Boolean({line})")
+
+        assert fresh.run(line).startswith('curl -H "Authorization: Bearer $TOKEN" -d ')
         assert TOKEN not in "".join(fresh.asked)
 
 
