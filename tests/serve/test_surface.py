@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tidemill.errors import ConfigError
 from tidemill.serve.limits import Access, check_token, is_loopback
@@ -43,6 +44,26 @@ def test_the_docs_page_needs_no_other_host(made: Path, start: Start) -> None:
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert "https://" not in answer.text
     assert "http://" not in answer.text
+
+
+def test_metrics_are_what_prometheus_reads(made: Path, start: Start) -> None:
+    """No series twice; each histogram cumulative, with as many in its last bucket as it counted."""
+    app = start(made / "tab")
+    app.predict([ROW, ROW])
+    answer = app.get("/metrics")
+
+    families = list(text_string_to_metric_families(answer.text))
+    series = [(each.name, *sorted(each.labels.items())) for family in families for each in family.samples]
+
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert len(series) == len(set(series))
+    histograms = [family for family in families if family.type == "histogram"]
+    assert {"tidemill_prediction_seconds", "request_predict_seconds"} <= {each.name for each in histograms}
+    for family in histograms:
+        buckets = [each.value for each in family.samples if each.name.endswith("_bucket")]
+        (count,) = [each.value for each in family.samples if each.name.endswith("_count")]
+        assert buckets == sorted(buckets), family.name
+        assert buckets[-1] == count == 1, family.name
 
 
 def test_metrics_count_requests_rows_and_latencies(made: Path, start: Start) -> None:
