@@ -79,7 +79,7 @@ def serve(
     `tls_key` are PEM files. Raises BusyError for a port in use, ConfigError when an address beyond loopback has no
     token, and for models of the project beside bundles' directories without `log`.
     """
-    limit_threads()
+    threads = limit_threads()
     from tidemill.serve import logs
     from tidemill.serve.run import listen
     from tidemill.serve.tls import read_tls
@@ -95,7 +95,7 @@ def serve(
     from tidemill.project.following import following
 
     proofs = proofs_folder(layout)
-    wanted = _Wanted(sources, access, folder, max(1, usable_cores() // workers), access_log, tls, proofs)
+    wanted = _Wanted(sources, access, folder, max(1, min(threads, usable_cores()) // workers), access_log, tls, proofs)
     if worker is not None:
         with socket.socket(fileno=int(handed)) as listener:
             _run(listener, wanted, lambda model: _say(int(ready)), until_stdin_closes=True, shared=Path(shared))
