@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 _MOST = 64 << 10
 """Bytes that are read of what the process says: it may be in the hands of whoever wrote the bundle."""
 
-_STARTING = 15.0
+_READY = ("tidemill.bundle.trial", "ready")
+STARTING = 15.0
 """Seconds that a process which tries a bundle may take beside the limit: its start, and the audit."""
 
 _KEPT = ("PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "HOME", "TMPDIR", "SYSTEMROOT")
@@ -59,12 +60,20 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What the process is asked to try. `runtime` is the module and the name of a class."""
+    """What the process is asked to try: a folder that says it has this digest.
+
+    `ready` is the module and the name of a function that is given `arguments` before the limits hold: it imports
+    what is needed, and returns what is called, under the limits, with folder and digest. `what` and `remedy` are the
+    words for the error.
+    """
 
     directory: str
     digest: str
-    runtime: tuple[str, str]
-    limits: Limits
+    ready: tuple[str, str]
+    arguments: tuple[str, ...] = ()
+    limits: Limits = Limits()
+    what: str = "the bundle"
+    remedy: str = "use a bundle that tidemill exported, from a source you trust"
 
 
 def prove(
@@ -84,24 +93,22 @@ def prove(
     GateError naming the golden request where an answer differs; BusyError where others try it without end.
     """
     digest = expected or read_record(directory)[1]
-    trial = Trial(str(directory.absolute()), str(digest), _named(runtime), limits or Limits())
+    named = type(runtime).__module__, type(runtime).__qualname__
+    trial = Trial(str(directory.absolute()), str(digest), _READY, named, limits or Limits())
     if proofs is None:
-        _try(trial)
+        try_elsewhere(trial)
     elif not is_proven(proofs, digest, runtime.version):
-        with one_at_a_time(proofs, digest, trial.limits.seconds + _STARTING):
+        with one_at_a_time(proofs, digest, trial.limits.seconds + STARTING):
             if not is_proven(proofs, digest, runtime.version):
-                _try(trial)
+                try_elsewhere(trial)
                 opened = open_bundle(directory, expected=digest)
                 remember(proofs, digest, runtime.version)
                 return opened
     return open_bundle(directory, expected=digest)
 
 
-def _named(runtime: VersionedRuntime) -> tuple[str, str]:
-    return type(runtime).__module__, type(runtime).__qualname__
-
-
-def _try(trial: Trial) -> None:
+def try_elsewhere(trial: Trial) -> None:
+    """Raises BundleError or GateError with what was found, or with what became of the process."""
     command = [sys.executable, "-P", "-m", "tidemill.bundle.trial", json.dumps(asdict(trial))]
     try:
         process = subprocess.Popen(
@@ -109,7 +116,7 @@ def _try(trial: Trial) -> None:
         )
     except OSError as error:
         raise TidemillError(
-            f"the bundle {trial.directory} cannot be tried: no process starts ({error.strerror})", "try again later"
+            f"{trial.what} {trial.directory} cannot be tried: no process starts ({error.strerror})", "try again later"
         ) from None
     try:
         said, late = _listen(process, trial.limits.seconds)
@@ -183,8 +190,8 @@ def _line(text: object) -> str:
 
 def _bad(trial: Trial, problem: str) -> BundleError:
     return BundleError(
-        f"the bundle {trial.directory} cannot be used: {problem}",
-        "use a bundle that tidemill exported, from a source you trust",
+        f"{trial.what} {trial.directory} cannot be used: {problem}",
+        trial.remedy,
     )
 
 

@@ -1,4 +1,7 @@
-"""The process that `tidemill.bundle.prove` starts: load a bundle, replay its golden requests, say what came of it."""
+"""The process that `tidemill.bundle.prove` starts: try a folder under limits, and say what came of it.
+
+For bundles, `ready` says how: load it, and replay its golden requests.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +23,9 @@ from tidemill.errors import BundleError, GateError, TidemillError, first_line
 if TYPE_CHECKING:
     from tidemill.ports import Runtime
 
+Attempt = Callable[[Path, str], None]
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _FILES = 64
-_REMEDY = "use a bundle that tidemill exported, from a source you trust"
 
 
 def main() -> None:
@@ -31,12 +36,11 @@ def main() -> None:
     os.close(silence)
     _die_first()
     trial = json.loads(sys.argv[1])
-    module, name = trial["runtime"]
-    runtime: Runtime = getattr(importlib.import_module(module), name)()
-    _import_readers()
+    module, name = trial["ready"]
+    attempt: Attempt = getattr(importlib.import_module(module), name)(*trial["arguments"])
     memory = _limit(trial)
     try:
-        _try(Path(trial["directory"]), trial["digest"], runtime)
+        attempt(Path(trial["directory"]), trial["digest"])
         answer = {"proven": trial["digest"]}
     except (BundleError, GateError) as error:
         answer = _told(error)
@@ -59,6 +63,13 @@ def _die_first() -> None:
             os._exit(1)
         with contextlib.suppress(OSError):
             Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def ready(module: str, name: str) -> Attempt:
+    """For bundles, with the runtime of this class."""
+    runtime: Runtime = getattr(importlib.import_module(module), name)()
+    _import_readers()
+    return partial(_try_bundle, runtime=runtime)
 
 
 def _import_readers() -> None:
@@ -106,7 +117,7 @@ def _address_space() -> int:
         return 1 << 30
 
 
-def _try(directory: Path, digest: str, runtime: Runtime) -> None:
+def _try_bundle(directory: Path, digest: str, *, runtime: Runtime) -> None:
     from tidemill.bundle.golden import replay
     from tidemill.bundle.read import open_bundle
     from tidemill.bundle.reference import read_reference
@@ -118,7 +129,7 @@ def _try(directory: Path, digest: str, runtime: Runtime) -> None:
 
 
 def _refused(trial: dict[str, Any], problem: str) -> BundleError:
-    return BundleError(f"the bundle {trial['directory']} cannot be used: {problem}", _REMEDY)
+    return BundleError(f"{trial['what']} {trial['directory']} cannot be used: {problem}", trial["remedy"])
 
 
 def _told(error: TidemillError) -> dict[str, str]:

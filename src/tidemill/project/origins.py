@@ -17,10 +17,10 @@ from tidemill.process import limit_threads
 from tidemill.project.bundles import local_bundle
 from tidemill.project.configuration import config
 from tidemill.project.data import open_for_task
-from tidemill.project.families import family_of
 from tidemill.project.layout import Layout
 from tidemill.project.registry import resolve
 from tidemill.project.runs import open_tracker
+from tidemill.project.sources import TriedFamily
 
 if TYPE_CHECKING:
     from tidemill.bundle.read import OpenBundle
@@ -66,7 +66,7 @@ def origin(layout: Layout, model: str) -> Iterator[Origin]:
     with tempfile.TemporaryDirectory(prefix=f"{os.getpid()}-", dir=layout.staging) as folder:
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # the command has a bar of its own
         fetched = open_tracker(layout, settings).fetch(lineage.run, "source", Path(folder) / "source")
-        source = family_of(opened.bundle.task, layout.root).load(fetched)
+        source = TriedFamily(layout, opened.bundle.task).load(fetched)
         work = Path(folder) / "work"
         work.mkdir()
         yield Origin(layout, version, opened, source, data, settings.export, work)

@@ -17,6 +17,7 @@ from tidemill.project.evaluating import evaluate_model, evaluated
 from tidemill.project.families import family_of
 from tidemill.project.layout import Layout
 from tidemill.project.runs import open_tracker
+from tidemill.project.sources import TriedFamily
 from tidemill.stages.runfolder import RunFolder, sweep
 
 if TYPE_CHECKING:
@@ -134,7 +135,9 @@ def carry_out(job: Job, report: Reporter) -> Trained:
         beside=_beside(layout, settings), parent=job.parent, where=tracking_address(),
         resumed=job.resumed,
     ) as opened:  # fmt: skip
-        run, model = train(opened, settings, job.data, family=family_of(settings.task, layout.root))
+        family = TriedFamily(layout, settings.task)
+        run, model = train(opened, settings, job.data, family=family)
+        family.remember(opened.folder.source)
         report.progress(0, 1, "evaluating")
         evaluation, run = _evaluated(opened, run, model, job.data)
         run = replace(run, id=tracker.settle(run.id))  # the bundle and its version name the run by MLflow's id

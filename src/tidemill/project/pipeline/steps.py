@@ -14,9 +14,9 @@ from tidemill.domain.record import from_plain, to_plain
 from tidemill.domain.run import Run
 from tidemill.errors import StateError
 from tidemill.project.data import open_for_task
-from tidemill.project.families import family_of
 from tidemill.project.layout import Layout
 from tidemill.project.runs import open_tracker
+from tidemill.project.sources import TriedFamily
 
 if TYPE_CHECKING:
     from tidemill.backends.trackers.mlflow import MlflowTracker
@@ -70,7 +70,7 @@ def train(work: Work, into: Path) -> Facts:
     from tidemill.stages.train import train as fit
 
     settings, layout, data = work.settings, work.layout, work.data
-    family = family_of(settings.task, layout.root)
+    family = TriedFamily(layout, settings.task)
     family.check(settings, data)
     spec, difference = present_spec(layout, settings, data, None)
     tracker = open_tracker(layout, settings)
@@ -78,6 +78,7 @@ def train(work: Work, into: Path) -> Facts:
         run, _ = fit(opened, settings, data, family=family)
         run = replace(run, id=tracker.settle(run.id), status="finished")
         shutil.copytree(opened.folder.source, into / SOURCE)
+        family.remember(into / SOURCE)
         (into / RUN).write_text(json.dumps(to_plain(run), indent=2), encoding="utf-8")
     return {"run": run.id}
 
@@ -111,7 +112,7 @@ def evaluate(work: Work, into: Path) -> Facts:
     from tidemill.project.training import evaluated
 
     source = work.given["train"] / SOURCE
-    model = family_of(work.settings.task, work.layout.root).load(source)
+    model = TriedFamily(work.layout, work.settings.task).load(source)
     evaluation, run = evaluated(work.run, model, work.data, source=source, folder=into)
     with _attached(work, run) as tracker:
         tracker.log(run.id, {f"test_{name}": value for name, value in evaluation.metrics.items()}, 0)
@@ -142,7 +143,7 @@ def export(work: Work, into: Path) -> Facts:
 
     kept = work.given["evaluate"]
     evaluation = from_plain(Evaluation, json.loads((kept / "evaluation.json").read_bytes()))
-    model = family_of(work.settings.task, work.layout.root).load(work.given["train"] / SOURCE)
+    model = TriedFamily(work.layout, work.settings.task).load(work.given["train"] / SOURCE)
     with tempfile.TemporaryDirectory() as report:
         subject = Subject(work.settings.name, model.signature, lineage_of(work.run))
         write_bundle_report(evaluation, kept, subject, Path(report))
