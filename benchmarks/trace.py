@@ -5,9 +5,9 @@
 A project is made, trained and promoted; its log gets 20,000 answers (5,000 with --quick) in 20 files, a tenth of them
 labelled, its ledger 1,000 lines of drift reports. Then 1,000 (200) random answers are traced in one process of its own
 that may open no network connection. Each trace reads and hashes the bundle, the run's files, every file of the data
-version and every line of the ledger. What is spent on digests (reading a file so as to hash it, SHA-256, and once the
-rows of the data version) is measured apart; the rest has the bar, in each of the traces. Beside it: the command as a
-user runs it, start of Python included.
+version and every line of the ledger. What is spent on digests (reading a file so as to hash it, a record's canonical
+form, SHA-256, and once the rows of the data version) is measured apart; the rest has the bar, in each of the traces.
+Beside it: the command as a user runs it, start of Python included.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ import numpy as np
 
 from tidemill.backends.sinks.parquet import ParquetSink
 from tidemill.bundle.preprocess import canonical_input
+from tidemill.domain import registry
 from tidemill.domain.digest import Digest
 from tidemill.domain.prediction import Feedback, Prediction, new_prediction_id
 from tidemill.domain.record import now
@@ -98,7 +99,9 @@ class Hashing:
     def __init__(self) -> None:
         self.seconds = 0.0
         self._inside = False
-        for owner, name in ((Digest, "of_file"), (Digest, "of_bytes"), (Tracer, "_content")):
+        for owner, name in (
+            (Digest, "of_file"), (Digest, "of_bytes"), (Digest, "of_json"), (registry, "_line"), (Tracer, "_content"),
+        ):  # fmt: skip
             setattr(owner, name, self._counted(getattr(owner, name), bound=owner is Digest))
 
     def _counted(self, function: Callable[..., Any], *, bound: bool) -> Any:
