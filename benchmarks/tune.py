@@ -113,7 +113,7 @@ def _bare(layout: Layout, runs: list[dict[str, Any]], trees: int) -> float:
     from tidemill.project.data import open_for_task
 
     settings = config(layout)
-    parts = make_ready(open_for_task(layout, settings.data.name, "latest", "tabular")).parts
+    parts = make_ready(open_for_task(layout, settings.data.name, "latest", "tabular"), {}).parts
     params = settings.model.params
     began = time.monotonic()
     for tried in runs:

@@ -22,10 +22,11 @@ PREPROCESSOR = Preprocessor(
             TableColumn("colour", "category", ("red", "green", "1", "true")),
             TableColumn("weight", "float", (), nullable=True),
             TableColumn("shape", "category", ("round",), nullable=True),
+            TableColumn("share", "float", (), nullable=True, low=0, high=1),
         )
     )
 )
-ROW: dict[str, Any] = {"age": 1.5, "number": 3, "colour": "red", "weight": None, "shape": "round"}
+ROW: dict[str, Any] = {"age": 1.5, "number": 3, "colour": "red", "weight": None, "shape": "round", "share": 0.5}
 
 
 def test_columns_are_float32_or_text() -> None:
@@ -36,6 +37,7 @@ def test_columns_are_float32_or_text() -> None:
         "colour": (np.object_, (2, 1)),
         "weight": (np.float32, (2, 1)),
         "shape": (np.object_, (2, 1)),
+        "share": (np.float32, (2, 1)),
     }
     assert feed["number"].ravel().tolist() == [3, 4]
     assert np.isnan(feed["weight"][0, 0]) and feed["weight"][1, 0] == 2
@@ -62,6 +64,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"age": [1]}, "is not a number"),
     ({"number": 1.5}, "not a whole number"),
     ({"weight": float("nan")}, "not a finite number"),
+    ({"share": -0.1}, "-0.1 is out of range"),
+    ({"share": 1.0001}, "1.0001 is out of range"),
     ({"colour": "rde"}, "unknown value 'rde'"),
     ({"colour": None}, "is missing"),
     ({"colour": 1.5}, "is not text"),
@@ -91,6 +95,15 @@ def test_a_table_is_refused_for_the_same_values(change: dict[str, Any], problem:
     with pytest.raises(ItemError, match=problem) as refused:
         PREPROCESSOR.prepare_table(pa.Table.from_pylist(rows))
     assert column in refused.value.headline
+
+
+def test_both_ends_of_a_range_and_a_gap_are_in_it() -> None:
+    rows = [ROW | {"weight": 1, "share": share} for share in (0, 1, None)]
+    assert PREPROCESSOR.prepare(rows[:2])["share"].ravel().tolist() == [0, 1]
+    assert np.isnan(PREPROCESSOR.prepare(rows)["share"][2, 0])
+    with pytest.raises(ItemError) as refused:
+        PREPROCESSOR.prepare([ROW | {"share": 2}])
+    assert refused.value.remedy == "it is declared as at least 0 and at most 1"
 
 
 def test_the_nearest_value_and_column_are_offered() -> None:
@@ -128,6 +141,7 @@ def test_a_table_with_other_columns_is_refused() -> None:
                 "colour": st.sampled_from(["red", "green", "1", "true"]),
                 "weight": st.none() | st.floats(-1e3, 1e3),
                 "shape": st.none() | st.just("round"),
+                "share": st.none() | st.floats(0, 1),
             }
         ),
         min_size=1,
@@ -135,9 +149,11 @@ def test_a_table_with_other_columns_is_refused() -> None:
     )
 )
 def test_rows_and_tables_give_the_same_arrays(rows: list[dict[str, Any]]) -> None:
-    schema = pa.schema(
-        {"age": pa.float64(), "number": pa.int64(), "colour": pa.string(), "weight": pa.float64(), "shape": pa.string()}
+    numbers, texts = (
+        dict.fromkeys(("age", "weight", "share"), pa.float64()),
+        dict.fromkeys(("colour", "shape"), pa.string()),
     )
+    schema = pa.schema(numbers | texts | {"number": pa.int64()})
     one, whole = PREPROCESSOR.prepare(rows), PREPROCESSOR.prepare_table(pa.Table.from_pylist(rows, schema))
     for name, array in one.items():
         np.testing.assert_array_equal(array, whole[name])

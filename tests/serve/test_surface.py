@@ -59,6 +59,9 @@ def test_metrics_are_what_prometheus_reads(made: Path, start: Start) -> None:
     assert len(series) == len(set(series))
     histograms = [family for family in families if family.type == "histogram"]
     assert {"tidemill_prediction_seconds", "request_predict_seconds"} <= {each.name for each in histograms}
+    assert {"nv_inference_request_success", "nv_inference_request_duration_us"} <= {name for name, *_ in series}
+    (kserve,) = [labels for name, *labels in series if name == "request_predict_seconds_count"]
+    assert tuple(kserve) == (("model_name", app.model.name), ("model_version", str(app.model.version)))
     for family in histograms:
         buckets = [each.value for each in family.samples if each.name.endswith("_bucket")]
         (count,) = [each.value for each in family.samples if each.name.endswith("_count")]

@@ -115,6 +115,15 @@ def test_columns_are_rows(made: Path, start: Start) -> None:
     assert outputs["output"].tolist() == ["5.5", "8.0"]
 
 
+@pytest.mark.parametrize("datatype", ["FP64", "INT32", "UINT8"])
+def test_a_column_of_numbers_may_be_of_any_type(made: Path, start: Start, datatype: str) -> None:
+    app = start(made / "reg")
+
+    outputs = _outputs(_infer(app, _tensor("width", datatype, [[1]]), _tensor("height", "FP32", [2])))
+
+    assert outputs["scores"].tolist() == [[5.0]]
+
+
 def test_tensors_that_wait_are_answered_together(made: Path, start: Start) -> None:
     import asyncio
     import time
@@ -136,9 +145,10 @@ BAD: dict[str, tuple[str, list[Any], str]] = {
     "no tensor": ("reg", [], "inputs"),
     "unknown tensor": ("reg", [_tensor("depth", "FP32", [1])], "'depth'"),
     "missing tensor": ("reg", [_tensor("width", "FP32", [1])], "'height'"),
-    "wrong type": ("reg", [_tensor("width", "INT64", [1]), _tensor("height", "FP32", [1])], "INT64"),
+    "wrong type": ("img", [_tensor("image", "INT64", [[[[1]]]])], "INT64"),
     "too few values": ("reg", [{"name": "width", "datatype": "FP32", "shape": [3, 1], "data": [1, 2]}], "2 values"),
     "negative shape": ("reg", [{"name": "width", "datatype": "FP32", "shape": [-1], "data": [1]}], "shape"),
+    "twice": ("reg", [{"name": "width", "datatype": "FP32", "shape": [1], "data": [1]}] * 2, "given twice"),
     "no rows": ("reg", [{"name": "width", "datatype": "FP32", "shape": [0, 1], "data": []}], "0 inputs"),
     "different rows": ("reg", [_tensor("width", "FP32", [1]), _tensor("height", "FP32", [1, 2])], "first dimension"),
     "text in numbers": ("reg", [_tensor("width", "FP32", ["a"]), _tensor("height", "FP32", [1])], "'width'"),

@@ -87,3 +87,10 @@ def _check_preprocessing(preprocessing: Preprocessing) -> None:
             for column in columns:
                 if (column.type == "category") != bool(column.categories):
                     raise ValueError(f"the column {column.name!r} and its categories do not fit")
+                low, high = column.low, column.high
+                if (column.type == "category" and (low, high) != (None, None)) or not _ordered(low, high):
+                    raise ValueError(f"the range of the column {column.name!r} is none")
+
+
+def _ordered(low: float | None, high: float | None) -> bool:
+    return low is None or high is None or low <= high

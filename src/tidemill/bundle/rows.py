@@ -29,6 +29,8 @@ class Rows:
         self._numbers = [column.name for column in numbers]
         self._whole = np.array([column.type == "integer" for column in numbers])
         self._known = {c.name: frozenset(c.categories) for c in preprocessing.columns if c.type == "category"}
+        limits = [(-np.inf if c.low is None else c.low, np.inf if c.high is None else c.high) for c in numbers]
+        self._limits = np.array(limits).T if np.isfinite(limits).any() else None
         self._take = itemgetter(*self._numbers) if len(numbers) > 1 else None
 
     def prepare(self, inputs: Sequence[Any]) -> dict[str, NDArray[Any]]:
@@ -71,6 +73,8 @@ class Rows:
         if not (np.abs(values) <= _LARGEST).all():  # false for NaN, too
             return None
         if self._whole.any() and not (values[:, self._whole] == np.floor(values[:, self._whole])).all():
+            return None
+        if self._limits is not None and ((values < self._limits[0]) | (values > self._limits[1])).any():
             return None
         return np.ascontiguousarray(values.T, np.float32)
 
@@ -171,7 +175,22 @@ def _finite(column: TableColumn, values: NDArray[np.float64], nulls: NDArray[np.
         if bad.any():
             index = int(bad.argmax())
             raise _bad(column, index, f"{values[index]} is not a whole number", "send a whole number")
+    _check_range(column, values)
     return values.astype(np.float32).reshape(-1, 1)
+
+
+def _check_range(column: TableColumn, values: NDArray[np.float64]) -> None:
+    """Gaps, which are NaN, are in every range."""
+    low, high = column.low, column.high
+    bad = np.zeros(len(values), np.bool_)
+    if low is not None:
+        bad |= values < low
+    if high is not None:
+        bad |= values > high
+    if bad.any():
+        index = int(bad.argmax())
+        ends = [f"{word} {end:.12g}" for word, end in (("at least", low), ("at most", high)) if end is not None]
+        raise _bad(column, index, f"{values[index]:.12g} is out of range", f"it is declared as {' and '.join(ends)}")
 
 
 def _texts(column: TableColumn, values: Sequence[Any]) -> NDArray[np.object_]:

@@ -67,12 +67,15 @@ class TextPreprocessing:
 
 @dataclass(frozen=True, slots=True)
 class TableColumn:
-    """A feature column. `categories` lists what a category column may hold."""
+    """A feature column. `categories` lists what a category column may hold, `low` and `high` what a number may be: as
+    the data set declares it, None where it says nothing."""
 
     name: str
     type: Literal["float", "integer", "category"]
     categories: tuple[str, ...] = ()
     nullable: bool = False
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

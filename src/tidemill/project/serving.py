@@ -62,6 +62,7 @@ def serve(
     token: str | None = None,
     log: Path | None = None,
     access_log: bool = False,
+    answer_unlogged: bool = False,
     log_format: Format = "text",
     tls_cert: Path | None = None,
     tls_key: Path | None = None,
@@ -95,7 +96,8 @@ def serve(
     from tidemill.project.following import following
 
     proofs = proofs_folder(layout)
-    wanted = _Wanted(sources, access, folder, max(1, min(threads, usable_cores()) // workers), access_log, tls, proofs)
+    each = max(1, min(threads, usable_cores()) // workers)
+    wanted = _Wanted(sources, access, folder, each, access_log, tls, proofs, answer_unlogged)
     if worker is not None:
         with socket.socket(fileno=int(handed)) as listener:
             _run(listener, wanted, lambda model: _say(int(ready)), until_stdin_closes=True, shared=Path(shared))
@@ -160,6 +162,7 @@ class _Wanted:
     access_log: bool
     tls: Tls | None
     proofs: Path | None
+    answer_unlogged: bool
 
 
 def _supervise(
@@ -196,6 +199,7 @@ def _run(
         access=wanted.access,
         on_ready=partial(on_ready, ", ".join(model.full_name for model, _ in models)),
         access_log=wanted.access_log,
+        answer_unlogged=wanted.answer_unlogged,
         until_stdin_closes=until_stdin_closes,
         shared=shared,
         tls=wanted.tls,

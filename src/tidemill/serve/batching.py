@@ -55,7 +55,7 @@ class Engine:
 
     def submit(self, job: Job) -> None:
         """Queue a request. Raises BusyError when it would wait too long, StorageError while nothing can be logged."""
-        if self._recorder.stuck:
+        if self._recorder.refuses:
             raise StorageError("the prediction log does not take anything", "look at the disk that holds it")
         rows = job.given.rows
         if self._rows and self._rows + rows > WAITING_ROWS:

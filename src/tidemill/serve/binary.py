@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from tidemill.serve.address import Headers
 
 LENGTH = b"inference-header-content-length"
-DTYPES = {"UINT8": "<u1", "INT64": "<i8", "FP32": "<f4"}
+DTYPES = {
+    "UINT8": "<u1", "UINT16": "<u2", "UINT32": "<u4", "UINT64": "<u8", "INT8": "<i1", "INT16": "<i2", "INT32": "<i4",
+    "INT64": "<i8", "FP32": "<f4", "FP64": "<f8",
+}  # fmt: skip
 """numpy's name of each datatype whose values have one length."""
 _SIZE = struct.Struct("<I")
 

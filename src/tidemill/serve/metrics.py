@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+    UnknownMetricFamily,
+)
 from prometheus_client.registry import Collector
 
 if TYPE_CHECKING:
@@ -23,6 +29,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _ROWS = (1, 2, 4, 8, 16, 32, 128, 1024)
 _OF_MODEL = ("model", "version")
+_OF_KSERVE = ("model_name", "model_version")
 _COUNTS = ("requests", "failures", "rows", "runs", "pending", "waited", "computed")
 _OF_SERVER = ("in_flight", "log_failures", "feedback", "refused")
 
@@ -155,15 +162,16 @@ class Meters(Collector):
             ("tidemill_batch_rows", "Rows in one run of the graph.", "batch"),
             ("request_predict_seconds", "As KServe names it: from a request's arrival to its answer.", "seconds"),
         ):
-            family = HistogramMetricFamily(name, text, labels=["model_name"] if name.startswith("r") else _OF_MODEL)
+            family = HistogramMetricFamily(name, text, labels=_OF_KSERVE if name.startswith("r") else _OF_MODEL)
             for each in all_models:
-                labels = [f"{each.labels[0]}/{each.labels[1]}"] if name.startswith("r") else each.labels
-                getattr(each, attribute).add_to(family, labels)
+                getattr(each, attribute).add_to(family, each.labels)
             yield family
         yield _counter("tidemill_predictions", "Answered and logged rows.", ((m.labels, m.rows) for m in all_models))
-        for name, text, attribute, scale in _TRITON:
-            values = ((each.labels, getattr(each, attribute) * scale) for each in all_models)
-            yield _counter(f"nv_inference_{name}", f"As Triton names it: {text}.", values)
+        for name, text, value in _TRITON:  # without a type: the library would end a counter's name in _total
+            triton = UnknownMetricFamily(f"nv_inference_{name}", f"As Triton names it: {text}.", labels=_OF_MODEL)
+            for each in all_models:
+                triton.add_metric(each.labels, value(each))
+            yield triton
         pending = GaugeMetricFamily(
             "nv_inference_pending_request_count", "As Triton names it: requests that wait.", labels=_OF_MODEL
         )
@@ -172,13 +180,18 @@ class Meters(Collector):
         yield pending
 
 
-_TRITON = (
-    ("request_success", "answered requests", "requests", 1),
-    ("request_failure", "refused and failed requests", "failures", 1),
-    ("count", "answered rows", "rows", 1),
-    ("exec_count", "runs of the graph", "runs", 1),
-    ("queue_duration_us", "microseconds in the queue, of all requests", "waited", 1e6),
-    ("compute_infer_duration_us", "microseconds in the graph, of all runs", "computed", 1e6),
+_TRITON: tuple[tuple[str, str, Callable[[ModelMeters], float]], ...] = (
+    ("request_success", "answered requests", lambda each: each.requests),
+    ("request_failure", "refused and failed requests", lambda each: each.failures),
+    ("count", "answered rows", lambda each: each.rows),
+    ("exec_count", "runs of the graph", lambda each: each.runs),
+    (
+        "request_duration_us",
+        "microseconds from arrival to answer, of all requests",
+        lambda each: each.seconds.total * 1e6,
+    ),
+    ("queue_duration_us", "microseconds in the queue, of all requests", lambda each: each.waited * 1e6),
+    ("compute_infer_duration_us", "microseconds in the graph, of all runs", lambda each: each.computed * 1e6),
 )
 
 

@@ -113,7 +113,8 @@ def _column(column: TableColumn) -> dict[str, Any]:
     schema: dict[str, Any] = {"type": [kind, "null"] if column.nullable else kind}
     if column.categories:
         schema["enum"] = [*column.categories, None] if column.nullable else list(column.categories)
-    return schema
+    limits = {"minimum": column.low, "maximum": column.high}
+    return schema | {word: end for word, end in limits.items() if end is not None}
 
 
 def _answer(signature: Signature) -> dict[str, Any]:

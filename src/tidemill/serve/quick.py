@@ -178,8 +178,8 @@ class _Quick:
             self._send(200, body, kind, b"".join(b"%b: %b\r\n" % each for each in headers))
             return
         failure = to_failure(answer, self._request)
-        retry = b"retry-after: %d\r\n" % failure.retry_after if failure.retry_after else b""
-        self._send(failure.status, render(failure, self._scope["path"]), JSON, retry)
+        more = b"".join(b"%b: %b\r\n" % each for each in failure.headers)
+        self._send(failure.status, render(failure, self._scope["path"]), JSON, more)
 
     def _send(self, status: int, body: bytes, kind: bytes, more: bytes) -> None:
         protocol, guard = self._protocol, self._guard

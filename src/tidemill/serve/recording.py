@@ -32,27 +32,40 @@ class _Waiting(NamedTuple):
 
 
 class Recorder:
-    """Writes batches to `sink` in the order in which they come; what waits is written together."""
+    """Writes batches to `sink` in the order in which they come; what waits is written together.
 
-    def __init__(self, sink: PredictionSink) -> None:
+    With `unlogged`, what cannot be written is answered all the same, and it hears of each such batch.
+    """
+
+    def __init__(self, sink: PredictionSink, unlogged: Callable[[], None] | None = None) -> None:
         self._sink = sink
+        self._unlogged = unlogged
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._unwritten: dict[int, _Waiting] = {}  # by identity; the oldest first; the loop's thread alone changes it
         self._watched = False
+        self._writing: float | None = None  # since when the thread writes
         self.failed: float | None = None  # when, by time.monotonic()
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
         self._thread.start()
 
     @property
     def stuck(self) -> bool:
-        """Whether a write takes longer than it may."""
-        oldest = next(iter(self._unwritten.values()), None)
-        return oldest is not None and time.monotonic() - oldest.since > PATIENCE
+        """Whether a write takes longer than it may: also when nobody waits for it any more."""
+        since = self._writing
+        return since is not None and time.monotonic() - since > PATIENCE
+
+    @property
+    def refuses(self) -> bool:
+        """Whether nothing is answered now."""
+        return self.stuck and self._unlogged is None
 
     def put(self, answered: Answered, written: Written) -> None:
         """Have a batch written, now where that can be. On the event loop's thread."""
         if not self._unwritten and self._at_once(answered, written):
+            return
+        if self._unlogged is not None and self.stuck:  # what waits for such a disk would fill the memory
+            self._tell_one(written, _late())
             return
         waiting = _Waiting(answered, written, time.monotonic())
         self._unwritten[id(waiting)] = waiting
@@ -76,9 +89,16 @@ class Recorder:
                 return False
         except Exception as failure:  # as in `_write`
             error = _failure(failure)
-            self.failed = time.monotonic()
-        written(error)
+        self._tell_one(written, error)
         return True
+
+    def _tell_one(self, written: Written, error: StorageError | None) -> None:
+        if error is not None:
+            self.failed = time.monotonic()
+            if self._unlogged is not None:
+                self._unlogged()
+                error = None
+        written(error)
 
     def _work(self) -> None:
         while (first := self._queue.get()) is not None:
@@ -95,31 +115,33 @@ class Recorder:
 
     def _write(self, batch: list[_Waiting]) -> None:
         error: StorageError | None = None
+        self._writing = time.monotonic()
         try:
             self._sink.answered([each.answered for each in batch])
         except Exception as failure:  # whatever it is, nothing is answered that is not in the log
             error = _failure(failure)
+        finally:
+            self._writing = None
         self._loop.call_soon_threadsafe(self._tell, batch, error)
 
     def _tell(self, batch: list[_Waiting], error: StorageError | None) -> None:
-        if error is not None:
-            self.failed = time.monotonic()
         for each in batch:
             if self._unwritten.pop(id(each), None) is not None:
-                each.written(error)
+                self._tell_one(each.written, error)
 
     def _watch(self) -> None:
         """Give up on what has waited too long: the client hears of it, and a later success does no harm."""
         now = time.monotonic()
         late = [key for key, each in self._unwritten.items() if now - each.since > PATIENCE]
         for key in late:
-            self.failed = now
-            self._unwritten.pop(key).written(
-                StorageError(f"the prediction log takes longer than {PATIENCE:.0f} s", "look at the disk that holds it")
-            )
+            self._tell_one(self._unwritten.pop(key).written, _late())
         self._watched = bool(self._unwritten)
         if self._watched:
             self._loop.call_later(1.0, self._watch)
+
+
+def _late() -> StorageError:
+    return StorageError(f"the prediction log takes longer than {PATIENCE:.0f} s", "look at the disk that holds it")
 
 
 def _failure(error: Exception) -> StorageError:

@@ -80,18 +80,21 @@ def run_server(
     until_stdin_closes: bool = False,
     shared: Path | None = None,
     tls: Tls | None = None,
+    answer_unlogged: bool = False,
 ) -> None:
     """Serve `models`, each with what is watched for it, until SIGTERM or SIGINT.
 
     On return every request that was taken is answered and logged, and `sink` is closed. On a disk that stands still it
     does not return: the process then ends with 1.
 
-    `shared` is the folder where the workers of one server put their numbers.
+    `shared` is the folder where the workers of one server put their numbers. With `answer_unlogged`, what cannot be
+    logged is answered all the same.
     """
     writing, sealing = (_limit(seconds) for seconds in (_WRITE_SECONDS, _SEAL_SECONDS))
 
     async def main() -> None:
-        service = Service([model for model, _ in models], sink, journal, Shared(shared) if shared else None)
+        workers = Shared(shared) if shared else None
+        service = Service([model for model, _ in models], sink, journal, workers, answer_unlogged=answer_unlogged)
         server = _Server(_config(build_app(service, access, access_log=access_log), tls), service, on_ready)
         watchers = [
             Watcher(watched.manifest, slot, watched.load)

@@ -27,14 +27,22 @@ class Service:
     """Models and versions in service. Its methods belong to the event loop's thread."""
 
     def __init__(
-        self, models: Sequence[ServedModel], sink: PredictionSink, journal: Journal, shared: Shared | None = None
+        self,
+        models: Sequence[ServedModel],
+        sink: PredictionSink,
+        journal: Journal,
+        shared: Shared | None = None,
+        *,
+        answer_unlogged: bool = False,
     ) -> None:
+        """With `answer_unlogged`, what cannot be logged is answered all the same, and counted."""
         self.sink = sink
         self.journal = journal
         self.bodies = Bodies()
         self.meters = Meters()
         self.draining = False  # asked to stop: connections are closed after their next answer
-        self.recorder = Recorder(sink)
+        self.recorder = Recorder(sink, self._unlogged if answer_unlogged else None)
+        self._answer_unlogged = answer_unlogged
         self.changes = 0
         """How often another version came into service: whoever derives something from the models looks here."""
         self.slots = [Slot(model, self.recorder, self.meters, self._changed) for model in models]
@@ -67,10 +75,12 @@ class Service:
         """Whether a request would be answered, and what an operator should know."""
         failed = self.recorder.failed
         log_in_trouble = self.recorder.stuck or (failed is not None and time.monotonic() - failed < _LOG_TROUBLE)
-        ready = all(slot.ready for slot in self.slots) and not log_in_trouble and not self.draining
+        refuses = log_in_trouble and not self._answer_unlogged
+        ready = all(slot.ready for slot in self.slots) and not refuses and not self.draining
         detail: dict[str, Any] = {"ready": ready}
         if log_in_trouble:
-            detail["log"] = "predictions cannot be logged, so none is answered"
+            so = "so none is answered" if refuses else "and are answered all the same"
+            detail["log"] = f"predictions cannot be logged, {so}"
         models = []
         for slot in self.slots:
             models.append({"model": slot.model.name, "version": slot.model.version})
@@ -89,6 +99,9 @@ class Service:
             self._shared.write(self.meters)
         self.recorder.close()
         await asyncio.to_thread(self.recorder.join)
+
+    def _unlogged(self) -> None:
+        self.meters.log_failures += 1
 
     def _changed(self) -> None:
         self.changes += 1

@@ -13,7 +13,7 @@ import orjson
 from tidemill.domain.bundle import Bundle, Signature, Tensor, TextPreprocessing
 from tidemill.errors import InputError, ItemError, nearest
 from tidemill.ports import Asked
-from tidemill.serve.binary import Binary, from_binary
+from tidemill.serve.binary import DTYPES, Binary, from_binary
 from tidemill.serve.inputs import MAX_ROWS, decode_base64, files, rows
 from tidemill.serve.job import Given
 
@@ -44,7 +44,12 @@ def read_tensors(bundle: Bundle, document: dict[str, Any], binary: Binary) -> Gi
     signature = bundle.signature
     if not isinstance(document.get("inputs"), list) or not document["inputs"]:
         raise InputError('the body has no list "inputs"', "see /docs for an example of this protocol")
-    parts = {part.name: part for part in [_part(each, binary) for each in document["inputs"]]}
+    parts: dict[str, _Part] = {}
+    for each in document["inputs"]:
+        part = _part(each, binary)
+        if part.name in parts:
+            raise InputError(f"the tensor {part.name[:60]!r} is given twice", "give each tensor once")
+        parts[part.name] = part
     binary.finish()
     numbers = {part.shape[0] for part in parts.values()}
     if len(numbers) != 1:
@@ -148,10 +153,11 @@ def _given(feed: dict[str, NDArray[Any]]) -> Given:
 
 
 def _rows(signature: Signature, parts: Mapping[str, _Part]) -> list[Raw]:
-    """Columns as rows, which are checked as those of the plain address are."""
+    """Columns as rows, which are checked as those of the plain address are: numbers may be of any type."""
     for tensor in signature.inputs:
         part = parts[tensor.name]
-        _check_type(tensor, part)
+        if tensor.dtype != "float32" or part.datatype not in DTYPES:
+            _check_type(tensor, part)
         if len(part.data) != part.shape[0]:
             raise InputError(f"the shape of tensor {part.name!r} is {part.shape[:6]}", "a column is [N, 1] or [N]")
     names = list(parts)

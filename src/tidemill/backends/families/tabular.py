@@ -10,7 +10,7 @@ import numpy as np
 
 from tidemill.backends.families._chain import Chain
 from tidemill.backends.families.imported import check_unchanged
-from tidemill.backends.families.tables.columns import frame, inputs, preprocessing, targets
+from tidemill.backends.families.tables.columns import declared, frame, inputs, preprocessing, targets
 from tidemill.backends.families.tables.linear import fit_linear, with_all_classes
 from tidemill.backends.families.tables.links import link_pipeline
 from tidemill.backends.families.tables.pipeline import PIPELINE, PipelineModel
@@ -37,7 +37,7 @@ class TabularFamily:
     """Models for tables, by `model.kind`; `root` is the project that holds own models."""
 
     root: Path = Path()
-    made: dict[str, Ready] = field(default_factory=dict, repr=False, compare=False)
+    made: dict[tuple[str, str], Ready] = field(default_factory=dict, repr=False, compare=False)
 
     def check(self, config: Config, data: PackedDataset) -> None:
         """Before anything is trained. Raises ConfigError when the model is not made for the kind of target, and
@@ -58,8 +58,8 @@ class TabularFamily:
         """Raises what `check` raises."""
         self.check(config, data)
         if config.model.kind == "xgboost":
-            return _trees(config, data, self._ready(data), report, Chain(workdir))
-        prepared = preprocessing(data)
+            return _trees(config, data, self._ready(config, data), report, Chain(workdir))
+        prepared = preprocessing(data, declared(config))
         prepare = Preprocessor(prepared)
         labels = data.version.classes
         feeds = {split.name: prepare.prepare_table(_features(data, split.name))
@@ -69,12 +69,14 @@ class TabularFamily:
         link_pipeline(Chain(workdir), model.pipeline)
         return model
 
-    def _ready(self, data: PackedDataset) -> Ready:
+    def _ready(self, config: Config, data: PackedDataset) -> Ready:
         """Of the data version that was trained on last: a search trains on the same one again and again."""
-        if data.version.digest not in self.made:
+        ranges = declared(config)
+        key = data.version.digest, repr(sorted(ranges.items()))
+        if key not in self.made:
             self.made.clear()
-            self.made[data.version.digest] = make_ready(data)
-        return self.made[data.version.digest]
+            self.made[key] = make_ready(data, ranges)
+        return self.made[key]
 
     def _pipeline(
         self, config: Config, data: PackedDataset, prepared: TabularPreprocessing, feeds: Mapping[str, Feed],

@@ -33,6 +33,13 @@ class _Serve(click.Command):
     help="File with a token that is good for everything; see also: tidemill tokens.",
 )
 @click.option("--log", type=click.Path(path_type=Path), help="Folder of the prediction log.")
+@click.option(
+    "--when-log-fails",
+    default="refuse",
+    show_default=True,
+    type=click.Choice(["refuse", "answer"]),
+    help="Whether to answer what the prediction log does not take; it is counted then.",
+)
 @click.option("--access-log", is_flag=True, help="A line of JSON for each request, on standard error.")
 @click.option(
     "--log-format",
@@ -53,6 +60,7 @@ def command(
     token_file: Path | None,
     log: Path | None,
     access_log: bool,
+    when_log_fails: Literal["refuse", "answer"],
     log_format: Literal["text", "json"],
     tls_cert: Path | None,
     tls_key: Path | None,
@@ -84,6 +92,7 @@ def command(
         token=read_token(token_file),
         log=log,
         access_log=access_log,
+        answer_unlogged=when_log_fails == "answer",
         log_format=log_format,
         tls_cert=tls_cert,
         tls_key=tls_key,

@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
+from tidemill.config.ranges import ends_of
 from tidemill.domain.record import from_plain, to_plain
-from tidemill.errors import ConfigError
 from tidemill.project.layout import Layout
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def policy(layout: Layout, name: str, choices: Choices | None) -> Policy:
     if given.on_problem is not None:
         actions = {check: given.on_problem if action != "note" else action for check, action in actions.items()}
         actions["constant"], actions["scale"] = settings.constant, settings.scale  # a column is never left out unasked
-    ranges = {column: _ends(name, column, ends) for column, ends in settings.ranges.items()}
+    ranges = {column: ends_of(name, column, ends) for column, ends in settings.ranges.items()}
     return Policy(
         {**DEFAULTS, **actions}, given.schema or settings.schema, settings.min_samples, settings.near, ranges, name
     )
@@ -59,14 +59,6 @@ def _settings(layout: Layout, name: str) -> ChecksConfig:
 
 def _speaks(file: Path) -> bool:
     return file.is_file() and b"checks" in file.read_bytes()
-
-
-def _ends(name: str, column: str, ends: list[Any]) -> tuple[Any, Any]:
-    if len(ends) != 2:
-        raise ConfigError(
-            f"{name}.yaml, checks.ranges.{column}: must be [lowest, highest], not {ends!r}", "null stands for no limit"
-        )
-    return ends[0], ends[1]
 
 
 def report_file(layout: Layout, name: str) -> Path:

@@ -7,22 +7,40 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from tidemill.config.ranges import ends_of
 from tidemill.domain.bundle import TableColumn, TabularPreprocessing, Tensor
 from tidemill.errors import DataError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from tidemill.config.schema import Config
     from tidemill.dataset.read import PackedDataset
     from tidemill.domain.dataset import Column
+
+    Ranges = Mapping[str, tuple[float | None, float | None]]
+    """The lowest and the highest value of columns, by name; None: no limit."""
 
 MOST_CATEGORIES = 500
 _INTEGERS = ("int", "uint", "bool")
 
 
-def preprocessing(data: PackedDataset) -> TabularPreprocessing:
+def declared(config: Config) -> Ranges:
+    """What the data set's `checks.ranges` say of numbers, where rows outside of them are kept out."""
+    checks = config.data.checks
+    if checks.impossible == "note":
+        return {}
+    found = {}
+    for name, given in checks.ranges.items():
+        ends = ends_of(config.data.name, name, given)
+        low, high = (None if end is None or isinstance(end, str) else float(end) for end in ends)
+        found[name] = low, high
+    return found
+
+
+def preprocessing(data: PackedDataset, ranges: Ranges) -> TabularPreprocessing:
     """The feature columns. Text becomes a category of all values of any split, of which training may lack some.
 
     Raises DataError for a column with too many categories, and for a table without features.
@@ -34,15 +52,20 @@ def preprocessing(data: PackedDataset) -> TabularPreprocessing:
         raise DataError(f"{data.version.tag} has no feature columns", "add a table with more than the target")
     splits = [split.name for split in data.version.splits if split.rows]
     whole = pa.concat_tables([data.table(split, names) for split in splits])
-    return TabularPreprocessing(tuple(_column(column, whole.column(column.name)) for column in data.version.features))
+    return TabularPreprocessing(
+        tuple(
+            _column(column, whole.column(column.name), ranges.get(column.name, (None, None)))
+            for column in data.version.features
+        )
+    )
 
 
-def _column(column: Column, values: Any) -> TableColumn:
+def _column(column: Column, values: Any, ends: tuple[float | None, float | None]) -> TableColumn:
     nullable = values.null_count > 0
     if column.type.startswith(("float", "double", "halffloat", "decimal")):
-        return TableColumn(column.name, "float", (), nullable)
+        return TableColumn(column.name, "float", (), nullable, *ends)
     if column.type.startswith(_INTEGERS) and column.type != "bool":
-        return TableColumn(column.name, "integer", (), nullable)
+        return TableColumn(column.name, "integer", (), nullable, *ends)
     texts = sorted({_text(value) for value in values.unique().to_pylist() if value is not None})
     if len(texts) > MOST_CATEGORIES:
         raise DataError(

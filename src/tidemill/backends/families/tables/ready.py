@@ -17,6 +17,7 @@ from tidemill.bundle.preprocess import Preprocessor
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from tidemill.backends.families.tables.columns import Ranges
     from tidemill.dataset.read import PackedDataset
     from tidemill.domain.bundle import TabularPreprocessing
 
@@ -32,9 +33,9 @@ class Ready:
     width: int
 
 
-def make_ready(data: PackedDataset) -> Ready:
+def make_ready(data: PackedDataset, ranges: Ranges) -> Ready:
     """Read, encode and hand over to XGBoost; for 74,000 rows of 500 columns two to three seconds."""
-    prepared = preprocessing(data)
+    prepared = preprocessing(data, ranges)
     prepare = Preprocessor(prepared)
     names = [column.name for column in data.version.features]
     splits = [split.name for split in data.version.splits if split.rows and split.name in ("train", "val")]
