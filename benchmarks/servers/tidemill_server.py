@@ -5,6 +5,7 @@ python tidemill_server.py BUNDLE PORT LOG
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -29,6 +30,7 @@ class Forgetful(ParquetSink):
         return True
 
 
+gc.set_threshold(100_000, 50, 100)
 bundle, port, log = Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
 name = read_record(bundle)[0].name
 model = load_model(bundle, name=name, version=0, expected=None, runtime=OnnxRuntime(), threads=2, proofs=None)
@@ -38,4 +40,3 @@ with listen("127.0.0.1", port) as listener:
         listener, [(model, None)], sink=sink, journal=Journal(log), access=Access(loopback=True, token=None),
         on_ready=lambda: None,
     )  # fmt: skip
-sink.close()

@@ -2,8 +2,8 @@
 
     1 byte    0x02, where the frames of single rows have the brace of their JSON
     4 bytes   length of the head, little-endian
-    head      JSON: kind, model, version, bundle, at, ids, outputs, classes, width, and of each request its form, rows,
-              latency and the length of its content (and for tensors the shape of a row)
+    head      JSON: kind, model, version, bundle, at, ids, outputs, classes, width; and lists of the requests' forms,
+              rows, latencies, lengths of content, and shapes (of a row, for tensors); one item where all are equal
     scores    float32 [rows, classes], little-endian
     embedding float32 [rows, width]
     contents  one after the other
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -45,6 +45,7 @@ class Glance(NamedTuple):
 
 def batch_payload(answered: Answered) -> bytes:
     """`answered` as a frame's payload."""
+    forms, rows, contents, latencies, shapes = zip(*answered.asked, strict=True)
     head = orjson.dumps(
         {
             "kind": "batch",
@@ -56,13 +57,14 @@ def batch_payload(answered: Answered) -> bytes:
             "outputs": answered.outputs,
             "classes": answered.scores.shape[1],
             "width": answered.embedding.shape[1],
-            "asked": [
-                (each.form, each.rows, each.latency_ms, len(each.content), each.shape) for each in answered.asked
-            ],
+            "forms": _short(forms),
+            "rows": _short(rows),
+            "latencies_ms": latencies,
+            "lengths": list(map(len, contents)),
+            "shapes": _short(shapes),
         }
     )
     floats = (np.ascontiguousarray(array, "<f4").data for array in (answered.scores, answered.embedding))
-    contents = (each.content for each in answered.asked)
     return b"".join((_HEAD.pack(MARK, len(head)), head, *floats, *contents))
 
 
@@ -74,36 +76,66 @@ def is_batch(payload: bytes) -> bool:
 def glance(payload: bytes) -> Glance:
     """The head of a batch."""
     head, _ = _head(payload)
-    latency = [ms for _, rows, ms, _, _ in head["asked"] for _ in range(rows)]
+    latency = [ms for _, rows, ms, _, _ in _requests(head) for _ in range(rows)]
     return Glance(head["model"], head["at"], head["ids"], latency)
 
 
 def read_batch(payload: bytes, only: int | None = None) -> Iterator[dict[str, Any]]:
     """Each row as the log's tables have it (`columns.SCHEMAS`), `at` in microseconds; or the row at `only` alone."""
+    batch = open_batch(payload)
+    head = batch.head
+    for at, (digest, kept, latency) in batch.inputs(only):
+        yield {
+            "kind": "prediction", "id": head["ids"][at], "at": head["at"], "model": head["model"],
+            "version": head["version"], "bundle": head["bundle"], "input_digest": digest, "input": kept,
+            "scores": batch.scores[at].tolist(), "output": head["outputs"][at],
+            "embedding": batch.embedding[at].tolist(), "latency_ms": latency,
+        }  # fmt: skip
+
+
+class Batch(NamedTuple):
+    """A frame's payload taken apart: its head, floats [rows, …], and the contents of its requests."""
+
+    head: dict[str, Any]
+    scores: NDArray[np.float32]
+    embedding: NDArray[np.float32]
+    contents: memoryview
+
+    def inputs(self, only: int | None = None) -> Iterator[tuple[int, tuple[str, bytes | None, float]]]:
+        """Of each row, or of the row at `only`: its place, and the input's digest, the input if it is kept, and the
+        latency in milliseconds."""
+        row = start = 0
+        for form, count, latency, length, shape in _requests(self.head):
+            if only is None or row <= only < row + count:
+                content = bytes(self.contents[start : start + length])
+                for at, (found, raw) in enumerate(_inputs(form, count, content, shape), row):
+                    if only in (None, at):
+                        kept = found if raw and len(found) <= MAX_INPUT else None
+                        yield at, (str(Digest.of_bytes(found)), kept, latency)
+            start += length
+            row += count
+
+
+def open_batch(payload: bytes) -> Batch:
+    """Take a batch apart; nothing is made of its requests yet."""
     head, start = _head(payload)
     rows, view = len(head["ids"]), memoryview(payload)
-    parts = []
-    for width in (head["classes"], head["width"]):
-        end = start + 4 * rows * width
-        parts.append(np.frombuffer(view[start:end], "<f4").reshape(rows, width))
-        start = end
-    scores, embedding = parts
-    row = 0
-    for form, count, latency, length, shape in head["asked"]:
-        content = bytes(view[start : start + length])
-        start += length
-        if only is None or row <= only < row + count:
-            for at, (found, kept) in enumerate(_inputs(form, count, content, shape), row):
-                if only in (None, at):
-                    yield {
-                        "kind": "prediction", "id": head["ids"][at], "at": head["at"], "model": head["model"],
-                        "version": head["version"], "bundle": head["bundle"],
-                        "input_digest": str(Digest.of_bytes(found)),
-                        "input": found if kept and len(found) <= MAX_INPUT else None,
-                        "scores": scores[at].tolist(), "output": head["outputs"][at],
-                        "embedding": embedding[at].tolist(), "latency_ms": latency,
-                    }  # fmt: skip
-        row += count
+    middle = start + 4 * rows * head["classes"]
+    end = middle + 4 * rows * head["width"]
+    scores = np.frombuffer(view[start:middle], "<f4").reshape(rows, head["classes"])
+    return Batch(head, scores, np.frombuffer(view[middle:end], "<f4").reshape(rows, head["width"]), view[end:])
+
+
+def _short(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The values, or one where all are the same."""
+    return values[:1] if values.count(values[0]) == len(values) else values
+
+
+def _requests(head: Mapping[str, Any]) -> Iterator[tuple[str, int, float, int, list[int]]]:
+    """Of each request its form, rows, latency in milliseconds, length of the content, and shape."""
+    number = len(head["lengths"])
+    forms, rows, shapes = (head[key] * (number if len(head[key]) == 1 else 1) for key in ("forms", "rows", "shapes"))
+    return zip(forms, rows, head["latencies_ms"], head["lengths"], shapes, strict=True)
 
 
 def _head(payload: bytes) -> tuple[dict[str, Any], int]:

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from tidemill.journal.batches import open_batch
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 Kind = Literal["predictions", "feedback"]
 
@@ -41,6 +47,31 @@ def to_table(kind: Kind, rows: Sequence[dict[str, Any]]) -> pa.Table:
     """Rows as `records.read_payload` gives them, as a table of the kind's schema."""
     schema = SCHEMAS[kind]
     return pa.table({field.name: pa.array([row[field.name] for row in rows], field.type) for field in schema}, schema)
+
+
+def batch_table(payloads: Sequence[bytes]) -> pa.Table:
+    """The rows of batches, as `to_table` gives them, without making a record of each."""
+    batches = [open_batch(payload) for payload in payloads]
+    columns: dict[str, Any] = {
+        name: pa.array([value for each in batches for value in each.head[key]], pa.string())
+        for name, key in (("id", "ids"), ("output", "outputs"))
+    }
+    for name in ("at", "model", "version", "bundle"):
+        values = [each.head[name] for each in batches for _ in each.head["ids"]]
+        columns[name] = pa.array(values, SCHEMAS["predictions"].field(name).type)
+    digests, kept, latencies = zip(*(found for each in batches for _, found in each.inputs()), strict=True)
+    columns |= {"input_digest": digests, "input": pa.array(kept, pa.binary()), "latency_ms": latencies}
+    for name in ("scores", "embedding"):
+        columns[name] = _lists([getattr(each, name) for each in batches])
+    return pa.table(columns, SCHEMAS["predictions"])
+
+
+def _lists(parts: Sequence[NDArray[np.float32]]) -> pa.ListArray:
+    """Arrays [rows, width], whose widths may differ, as one column of lists."""
+    lengths = np.concatenate([np.full(len(part), part.shape[1]) for part in parts])
+    ends = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+    values = np.concatenate([part.ravel() for part in parts])
+    return pa.ListArray.from_arrays(pa.array(ends), pa.array(values, pa.float32()))
 
 
 def to_parquet(table: pa.Table) -> bytes:

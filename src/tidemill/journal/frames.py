@@ -32,12 +32,16 @@ class Frames(NamedTuple):
 
 def frame(payload: bytes) -> bytes:
     """Length and CRC-32 of `payload`, each 32 bits, little-endian, and the payload."""
-    return _HEAD.pack(len(payload), zlib.crc32(payload)) + payload
+    return _head(payload) + payload
+
+
+def _head(payload: bytes) -> bytes:
+    return _HEAD.pack(len(payload), zlib.crc32(payload))
 
 
 def join_frames(payloads: Iterable[bytes]) -> bytes:
     """The frames of `payloads`, in order, as one piece to write at once."""
-    return b"".join([frame(payload) for payload in payloads])
+    return b"".join([piece for payload in payloads for piece in (_head(payload), payload)])
 
 
 def check_header(content: bytes, name: str) -> None:

@@ -6,6 +6,7 @@ time for it in its own process.
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import subprocess
@@ -22,13 +23,15 @@ import pyarrow.compute as pc
 from tidemill.domain.prediction import prediction_time
 from tidemill.errors import StorageError
 from tidemill.files import fsync_directory, write_atomic
-from tidemill.journal.columns import SCHEMAS, Kind, to_parquet, to_table
+from tidemill.journal.batches import is_batch
+from tidemill.journal.columns import SCHEMAS, Kind, batch_table, to_parquet, to_table
 from tidemill.journal.frames import Frame, check_header, read_frames
 from tidemill.journal.records import read_payload
 from tidemill.journal.spool import SUFFIX, abandoned
 
 KINDS: tuple[Kind, ...] = ("predictions", "feedback")
-_AT_ONCE = 4096  # rows
+_AT_ONCE = 4096  # rows, or batches
+_MUCH = 4 << 20  # bytes of batches
 _TIME = "%Y%m%dT%H%M%S%fZ"
 _NAME = re.compile(r"(\d{8}T\d{12}Z)-(\d{8}T\d{12}Z)-(.+)\.parquet")
 
@@ -75,7 +78,10 @@ def seal(root: Path, spool: Path) -> None:
 def seal_apart(root: Path, spool: Path) -> None:
     """As `seal`, in a process that gives way to others. Raises StorageError."""
     command = [sys.executable, "-P", "-m", "tidemill.journal.seal", str(root), str(spool)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    threads = dict.fromkeys(
+        ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"
+    )  # others would start, spin, and do nothing
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, env=os.environ | threads)
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip().splitlines() or ["it was killed"]
         raise StorageError(f"the spool {spool.name} could not be sealed: {said[-1]}", "it is tried again")
@@ -95,6 +101,7 @@ def seal_abandoned(root: Path) -> int:
 def _tables(frames: Iterable[Frame]) -> tuple[pa.Table, ...]:
     """The rows of each kind. Some thousand at a time, for a row takes far more room in Python than in a table."""
     waiting: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
+    batches: list[bytes] = []
     tables: dict[str, list[pa.Table]] = {kind: [SCHEMAS[kind].empty_table()] for kind in KINDS}
 
     def collect(least: int) -> None:
@@ -103,11 +110,25 @@ def _tables(frames: Iterable[Frame]) -> tuple[pa.Table, ...]:
                 tables[kind].append(to_table(kind, waiting[kind]))
                 waiting[kind] = []
 
+    def collect_batches() -> None:
+        if batches:
+            tables["predictions"].append(batch_table(batches))
+            batches.clear()
+
+    size = 0
     for each in frames:
-        for row in read_payload(each.payload):
-            waiting["predictions" if row["kind"] == "prediction" else "feedback"].append(row)
+        if is_batch(each.payload):
+            batches.append(each.payload)
+            size += len(each.payload)
+            if size > _MUCH or len(batches) >= _AT_ONCE:
+                collect_batches()
+                size = 0
+            continue
+        [row] = read_payload(each.payload)
+        waiting["predictions" if row["kind"] == "prediction" else "feedback"].append(row)
         collect(_AT_ONCE)
     collect(1)
+    collect_batches()
     return tuple(pa.concat_tables(tables[kind]) for kind in KINDS)
 
 
@@ -128,4 +149,5 @@ def _write(root: Path, kind: Kind, stem: str, table: pa.Table) -> None:
 
 if __name__ == "__main__":
     os.nice(10)
+    gc.disable()  # it would look through a hundred thousand rows, again and again, and find nothing
     seal(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -62,7 +62,7 @@ class Recorder:
 
     def put(self, answered: Answered, written: Written) -> None:
         """Have a batch written, now where that can be. On the event loop's thread."""
-        if not self._unwritten and self._at_once(answered, written):
+        if self._at_once(answered, written):
             return
         if self._unlogged is not None and self.stuck:  # what waits for such a disk would fill the memory
             self._tell_one(written, _late())
