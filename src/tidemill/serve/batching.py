@@ -131,9 +131,10 @@ class Engine:
                 return
 
     def _share(self) -> int:
-        """How many rows one thread takes, while others are free. With the lock, as `_take`."""
+        """How many rows one thread takes, with the lock, as `_take`. One share is left for who is done first: what is
+        answered then comes back as new requests while all compute."""
         free = len(self._threads) - self._busy + 1
-        part = -(-self._rows // max(1, free))
+        part = -(-self._rows // (free + 1))
         pays = self._pace.expected(part) <= _PAYS * self._pace.expected(min(self._rows, BATCH_ROWS))
         return min(part, BATCH_ROWS) if pays else BATCH_ROWS
 
