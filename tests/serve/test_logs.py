@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import logging
 import os
@@ -178,9 +180,11 @@ def test_what_libraries_log_and_what_nobody_foresaw_are_documents_of_their_own(
     def fail() -> None:
         raise ValueError("two\nlines")
 
+    library = logging.getLogger("a.library")  # of this test alone: MLflow's migrations switch off all that there are
+
     with as_json(), warnings.catch_warnings(action="default"):
         logging.captureWarnings(True)
-        logging.getLogger("asyncio").error("a task %s", "failed", exc_info=ValueError("why"))
+        library.error("a task %s", "failed", exc_info=ValueError("why"))
         logging.getLogger("quiet").info("nobody asked")
         warnings.warn("something is old", stacklevel=1)
         thread = threading.Thread(target=fail)
@@ -189,7 +193,7 @@ def test_what_libraries_log_and_what_nobody_foresaw_are_documents_of_their_own(
         sys.excepthook(KeyError, KeyError("k"), None)
 
     logged, warned, ended, crashed = _documents(capsys.readouterr().err)
-    assert (logged["log.logger"], logged["log.level"], logged["message"]) == ("asyncio", "error", "a task failed")
+    assert (logged["log.logger"], logged["log.level"], logged["message"]) == ("a.library", "error", "a task failed")
     assert logged["error.type"] == "ValueError"
     assert (warned["log.logger"], warned["log.level"]) == ("py.warnings", "warn")
     assert (ended["error.message"], crashed["error.type"]) == ("two\nlines", "KeyError")
@@ -199,3 +203,22 @@ def test_what_libraries_log_and_what_nobody_foresaw_are_documents_of_their_own(
 def test_as_text_messages_are_plain(capsys: pytest.CaptureFixture[str]) -> None:
     logs.say("now serving", level="info", other=1)
     assert capsys.readouterr().err == "now serving\n"
+
+
+def test_a_standard_error_that_takes_nothing_stops_nobody() -> None:
+    scope: dict[str, Any] = {"method": "POST", "path": "/v1", "headers": [], "client": None}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "stderr", _Full())
+        logs.say("nobody hears it")
+        logs.say_crash("nor this", ValueError("why"))
+        logs.say_request(scope, "id", 200, 0.1)
+        with as_json():
+            logs.say("nor as a document")
+            logs.say_request(scope, "id", 200, 0.1)
+
+
+class _Full(io.TextIOBase):
+    """As a file on a full disk: what is written is not taken."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")

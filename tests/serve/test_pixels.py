@@ -63,6 +63,14 @@ def test_digits_at_a_wrong_place_are_no_numbers() -> None:
         assert read_pixels(f'{{"inputs":[{tensor}]}}'.encode()) is None, data
 
 
+def test_a_shape_without_end_takes_no_time() -> None:
+    """The product of such numbers, or the brackets of so many ones, would take hours."""
+    for shape in ([9223372036854775807] * 50_000, [1] * 300_000, [-1, 2], [], [True, 2], [0]):
+        tensor = {"name": "image", "datatype": "UINT8", "shape": shape, "data": [[1]]}
+        body = json.dumps({"inputs": [tensor]}).encode()
+        assert read_pixels(body) is None
+
+
 def test_numbers_that_are_no_bytes_and_other_tensors_are_left() -> None:
     for datatype, data in (
         ("UINT8", "[[1,256]]"),

@@ -57,6 +57,23 @@ def test_a_server_starts_answers_seals_its_log_and_ends_with_0(layout: Layout) -
     assert Journal(layout.log).find(prediction_id).input == picture(1)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here is always full")
+def test_a_server_whose_messages_nobody_takes_answers_and_ends(layout: Layout) -> None:
+    command = [sys.executable, "-m", "tidemill", "serve", "digits@champion", "--port", "0", "--access-log"]
+    with (
+        open("/dev/full", "w") as full,
+        subprocess.Popen(command, cwd=layout.root, stdout=subprocess.PIPE, stderr=full, text=True) as server,
+    ):
+        assert server.stdout is not None
+        url = server.stdout.readline().split()[3]
+        for _ in range(3):
+            asked = httpx.post(f"{url}/v1/models/digits:predict", files={"file": picture(1)}, timeout=10)
+            assert asked.status_code == 200
+        assert httpx.get(f"{url}/v2", timeout=10).status_code == 200
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(30) == 0
+
+
 def test_a_bundle_is_served_without_a_project(made: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tidemill", "serve", str(made / "tab"), "--port", "0", "--access-log"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

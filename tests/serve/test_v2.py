@@ -149,6 +149,11 @@ BAD: dict[str, tuple[str, list[Any], str]] = {
     "too few values": ("reg", [{"name": "width", "datatype": "FP32", "shape": [3, 1], "data": [1, 2]}], "2 values"),
     "negative shape": ("reg", [{"name": "width", "datatype": "FP32", "shape": [-1], "data": [1]}], "shape"),
     "twice": ("reg", [{"name": "width", "datatype": "FP32", "shape": [1], "data": [1]}] * 2, "given twice"),
+    "endless shape": (
+        "img",
+        [{"name": "image", "datatype": "UINT8", "shape": [2**63 - 1] * 10_000, "data": [1]}],
+        "shape",
+    ),
     "no rows": ("reg", [{"name": "width", "datatype": "FP32", "shape": [0, 1], "data": []}], "0 inputs"),
     "different rows": ("reg", [_tensor("width", "FP32", [1]), _tensor("height", "FP32", [1, 2])], "first dimension"),
     "text in numbers": ("reg", [_tensor("width", "FP32", ["a"]), _tensor("height", "FP32", [1])], "'width'"),

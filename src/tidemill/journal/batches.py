@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -80,8 +80,8 @@ def glance(payload: bytes) -> Glance:
     return Glance(head["model"], head["at"], head["ids"], latency)
 
 
-def read_batch(payload: bytes, only: int | None = None) -> Iterator[dict[str, Any]]:
-    """Each row as the log's tables have it (`columns.SCHEMAS`), `at` in microseconds; or the row at `only` alone."""
+def read_batch(payload: bytes, only: Container[int] | None = None) -> Iterator[dict[str, Any]]:
+    """Each row as the log's tables have it (`columns.SCHEMAS`), `at` in microseconds; or the rows at `only`."""
     batch = open_batch(payload)
     head = batch.head
     for at, (digest, kept, latency) in batch.inputs(only):
@@ -101,17 +101,17 @@ class Batch(NamedTuple):
     embedding: NDArray[np.float32]
     contents: memoryview
 
-    def inputs(self, only: int | None = None) -> Iterator[tuple[int, tuple[str, bytes | None, float]]]:
-        """Of each row, or of the row at `only`: its place, and the input's digest, the input if it is kept, and the
+    def inputs(self, only: Container[int] | None = None) -> Iterator[tuple[int, tuple[str, bytes | None, float]]]:
+        """Of each row, or of the rows at `only`: its place, and the input's digest, the input if it is kept, and the
         latency in milliseconds."""
         row = start = 0
         for form, count, latency, length, shape in _requests(self.head):
-            if only is None or row <= only < row + count:
+            wanted = [at for at in range(count) if only is None or row + at in only]
+            if wanted:
                 content = bytes(self.contents[start : start + length])
-                for at, (found, raw) in enumerate(_inputs(form, count, content, shape), row):
-                    if only in (None, at):
-                        kept = found if raw and len(found) <= MAX_INPUT else None
-                        yield at, (str(Digest.of_bytes(found)), kept, latency)
+                for at, found in zip(wanted, _inputs(form, count, content, shape, wanted), strict=True):
+                    kept = found if form != "plain" and len(found) <= MAX_INPUT else None
+                    yield row + at, (str(Digest.of_bytes(found)), kept, latency)
             start += length
             row += count
 
@@ -146,23 +146,23 @@ def _head(payload: bytes) -> tuple[dict[str, Any], int]:
     return head, end
 
 
-def _inputs(form: str, rows: int, content: bytes, shape: list[int]) -> Iterator[tuple[bytes, bool]]:
-    """The canonical input of each row, and whether it is one that a client could have sent raw."""
+def _inputs(form: str, rows: int, content: bytes, shape: list[int], wanted: Sequence[int]) -> Iterator[bytes]:
+    """The canonical inputs of the wanted rows of a request.
+
+    In the form `plain` they are of tensors: nobody must take them for the requests that these were made of.
+    """
     match form:
         case "file":
-            yield content, True
-        case "rows":
-            for row in orjson.loads(content)["inputs"]:
-                yield canonical_json(row), True
-        case "texts":
-            for text in orjson.loads(content)["inputs"]:
-                yield text.encode(), True
+            yield content
+        case "rows" | "texts":
+            inputs = orjson.loads(content)["inputs"]
+            yield from (canonical_json(inputs[at]) if form == "rows" else inputs[at].encode() for at in wanted)
         case "pixels":
-            for pixels in np.frombuffer(content, np.uint8).reshape(rows, *shape):
-                yield _png(pixels), True
-        case _:  # one JSON list: canonical inputs of tensors that nobody must take for what they were made of
-            for plain in orjson.loads(content):
-                yield canonical_json(plain), False
+            pixels = np.frombuffer(content, np.uint8).reshape(rows, *shape)
+            yield from (_png(pixels[at]) for at in wanted)
+        case _:
+            plain = orjson.loads(content)
+            yield from (canonical_json(plain[at]) for at in wanted)
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:

@@ -10,7 +10,7 @@ from typing import BinaryIO, NamedTuple
 from tidemill.errors import StorageError
 
 MAGIC = b"TMSPOOL"
-VERSION = 2  # 1 had single rows only
+VERSION = 3  # 1 had single rows only, 2 batches with another head
 HEADER = MAGIC + bytes([VERSION])
 _HEAD = struct.Struct("<II")
 

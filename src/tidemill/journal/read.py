@@ -65,8 +65,10 @@ class Tail:
                     frames = read_frames(file.read(self.end)).frames
                     read = (row for each in frames for row in read_payload(each.payload))
                     return [row for row in read if row["kind"] == "prediction"]
-                places = [self.predictions[each] for each in ids if each in self.predictions]
-                return [_row(read_frame_at(file, place), row) for place, row in places]
+                wanted: dict[int, set[int]] = {}
+                for place, row in (self.predictions[each] for each in ids if each in self.predictions):
+                    wanted.setdefault(place, set()).add(row)
+                return [row for place in wanted for row in _rows(read_frame_at(file, place), wanted[place])]
         except FileNotFoundError:
             return []
 
@@ -154,8 +156,8 @@ class Journal:
         return tails
 
 
-def _row(payload: bytes, row: int) -> dict[str, Any]:
-    return next(read_batch(payload, row)) if is_batch(payload) else read_payload(payload)[0]
+def _rows(payload: bytes, wanted: Collection[int]) -> list[dict[str, Any]]:
+    return list(read_batch(payload, wanted)) if is_batch(payload) else read_payload(payload)
 
 
 def _read(segment: Segment, kind: Kind, condition: Any) -> pa.Table:

@@ -31,7 +31,7 @@ from tidemill.journal.spool import SUFFIX, abandoned
 
 KINDS: tuple[Kind, ...] = ("predictions", "feedback")
 _AT_ONCE = 4096  # rows, or batches
-_MUCH = 4 << 20  # bytes of batches
+_MUCH = 4 << 20  # bytes
 _TIME = "%Y%m%dT%H%M%S%fZ"
 _NAME = re.compile(r"(\d{8}T\d{12}Z)-(\d{8}T\d{12}Z)-(.+)\.parquet")
 
@@ -93,7 +93,7 @@ def seal_abandoned(root: Path) -> int:
     for path in sorted((root / "spool").glob(f"*{SUFFIX}")):
         with abandoned(path) as free, suppress(Exception):  # whatever is wrong with one, the others go on
             if free:
-                seal(root, path)
+                (seal_apart if path.stat().st_size > _MUCH else seal)(root, path)
                 sealed += 1
     return sealed
 

@@ -16,7 +16,7 @@ from tidemill.journal.spool import Spool
 _TICK = 1.0  # seconds between two syncs
 _FEW = 2_000  # rows that are sealed in this process
 _RETRY = 30.0  # seconds until what could not be sealed is tried again
-_MUCH = 256 << 10  # bytes that are not written at once
+MUCH = 256 << 10  # bytes that are not written at once
 
 
 class Writer:
@@ -41,7 +41,9 @@ class Writer:
             raise from_os_error(error, "opening the prediction log") from None
         self.calm = Calm(self._spool.path.parent)
         self._tender = threading.Thread(target=self._tend, name="prediction-log", daemon=True)
+        self._sealer = threading.Thread(target=self._seal, name="prediction-log-sealer", daemon=True)
         self._tender.start()
+        self._sealer.start()
 
     def append(self, payloads: Sequence[bytes], rows: int | None = None) -> None:
         """On return, `payloads` survive the death of this process. Raises StorageError, and then none was kept.
@@ -55,7 +57,7 @@ class Writer:
 
     def append_at_once(self, payload: bytes, rows: int) -> bool:
         """As `append`, where nothing is waited for; or False, and nothing was written."""
-        if not self.calm or len(payload) > _MUCH or not self._lock.acquire(blocking=False):
+        if not self.calm or len(payload) > MUCH or not self._lock.acquire(blocking=False):
             return False
         try:
             if self._is_full():
@@ -71,6 +73,7 @@ class Writer:
         """Seal what was written. What cannot be sealed now stays a spool, and counts as one."""
         self._stop.set()
         self._tender.join()
+        self._sealer.join()
         with self._lock:
             self._finished.append(self._spool)
         self._seal_finished()
@@ -98,13 +101,17 @@ class Writer:
         self._spool, self._synced = fresh, 0
 
     def _tend(self) -> None:
-        with suppress(Exception):  # whatever keeps it from them: this writer's own log is to be synced and sealed
-            seal_abandoned(self.root)
         while not self._stop.wait(_TICK):
             self._sync()
             with self._lock:
                 if self._is_full() and self._spool.sound:
                     self._change()
+
+    def _seal(self) -> None:
+        """By another thread than syncs: it takes as long as it takes."""
+        with suppress(Exception):  # whatever keeps it from them: this writer's own log is to be sealed
+            seal_abandoned(self.root)
+        while not self._stop.wait(_TICK):
             if time.monotonic() >= self._retry_at:
                 self._seal_finished()
 
@@ -125,6 +132,6 @@ class Writer:
                 (seal if spool.rows <= _FEW else seal_apart)(self.root, spool.path)
             except Exception:  # whatever keeps it from being sealed: it stays a spool, and counts as one
                 self._retry_at = time.monotonic() + _RETRY
-                return
+                continue
             spool.close()
             self._finished.remove(spool)

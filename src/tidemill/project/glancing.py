@@ -114,7 +114,10 @@ class PostgresGlance:
         import psycopg
 
         if self._connection is None:
-            self._connection = psycopg.connect(self._address, autocommit=True, connect_timeout=_SECONDS)
+            self._connection = psycopg.connect(
+                self._address, autocommit=True, connect_timeout=_SECONDS, tcp_user_timeout=1000 * _SECONDS
+            )
+            self._connection.execute(f"SET statement_timeout = {1000 * _SECONDS}")  # of a table that is locked
         try:
             return _by_name(self._connection.execute(_QUERY).fetchall(), names)
         except psycopg.Error:

@@ -6,6 +6,7 @@ project has not written itself meets them in a process that may die. Networks ar
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +20,7 @@ from tidemill.project.layout import Layout
 if TYPE_CHECKING:
     from tidemill.config.schema import Config
     from tidemill.dataset.read import PackedDataset
-    from tidemill.domain.bundle import TabularPreprocessing
+    from tidemill.domain.bundle import TableColumn, TabularPreprocessing
     from tidemill.domain.dataset import Task
     from tidemill.ports import ModelFamily, Reporter, SourceModel
 
@@ -116,10 +117,14 @@ def _try(family: ModelFamily, directory: Path) -> None:
 def _rows(prepared: TabularPreprocessing) -> list[dict[str, object]]:
     chance = random.Random(0)  # noqa: S311 - rows to try, no secret
 
-    def value(kind: str, categories: tuple[str, ...]) -> object:
-        if kind == "category":
-            return chance.choice(categories)
-        number = chance.choice((-1, 1)) * 10 ** chance.uniform(-3, 6)
-        return int(number) if kind == "integer" else number
+    def value(column: TableColumn) -> object:
+        if column.type == "category":
+            return chance.choice(column.categories) if column.categories else None
+        low = -math.inf if column.low is None else column.low
+        high = math.inf if column.high is None else column.high
+        number = min(max(chance.choice((-1, 1)) * 10 ** chance.uniform(-3, 6), low), high)
+        if column.type == "float":
+            return number
+        return math.floor(number) if math.floor(number) >= low else math.ceil(number)
 
-    return [{each.name: value(each.type, tuple(each.categories)) for each in prepared.columns} for _ in range(_ROWS)]
+    return [{each.name: value(each) for each in prepared.columns} for _ in range(_ROWS)]

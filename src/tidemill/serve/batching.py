@@ -20,6 +20,7 @@ from tidemill.domain.prediction import new_prediction_ids
 from tidemill.errors import BusyError, GateError, InputError, StorageError
 from tidemill.ports import Answered, Scored
 from tidemill.serve.job import Answer, Feed, Job, Results
+from tidemill.serve.logs import say_crash
 from tidemill.serve.metrics import Meters
 from tidemill.serve.model import ServedModel
 from tidemill.serve.pace import Pace
@@ -226,7 +227,7 @@ class Engine:
         now, start = time.perf_counter(), 0
         for job in batch:
             stop = start + job.given.rows
-            job.reply(Answer(results, start, stop))
+            self._hand(job, Answer(results, start, stop))
             series.seconds.observe(now - job.received)
             series.waited += results.began - job.received
             start = stop
@@ -235,9 +236,16 @@ class Engine:
 
     def _refuse(self, batch: list[Job], error: Exception) -> None:
         for job in batch:
-            job.reply(error)
+            self._hand(job, error)
         self._series.failures += len(batch)
         self._answered_all(len(batch))
+
+    def _hand(self, job: Job, answer: Answer | Exception) -> None:
+        """Whatever goes wrong with one answer, the others are given."""
+        try:
+            job.reply(answer)
+        except Exception as error:  # the last frame of a request
+            say_crash("an answer could not be given", error)
 
     def _answered_all(self, requests: int) -> None:
         self._unanswered -= requests

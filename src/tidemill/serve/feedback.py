@@ -42,18 +42,23 @@ class TakeFeedback:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         signatures = [slot.model.signature for slot in self._service.slots]
         labels = read_labels(parse_json(await self._service.bodies.read(scope, receive)), signatures)
-        async with self._lock:
-            written = await self._taken(labels)
+        written = await self._taken(labels)
         self._service.meters.feedback += written
         await send_json(send, 200, orjson.dumps({"accepted": len(labels), "unchanged": len(labels) - written}))
 
     async def _taken(self, labels: Sequence[Label]) -> int:
         """As `_take`, in a thread. Raises StorageError where the log does not answer: no second thread waits for it."""
-        if self._last is None or await _ends(self._last):
-            self._last = asyncio.create_task(asyncio.to_thread(self._take, labels))
-            if await _ends(self._last):
-                return self._last.result()
-        raise StorageError(f"the log takes longer than {PATIENCE:.0f} s", "look at the disk that holds it")
+        try:
+            async with asyncio.timeout(PATIENCE), self._lock:
+                if self._last is not None:
+                    await asyncio.wait({self._last})
+                self._last = asyncio.create_task(asyncio.to_thread(self._take, labels))
+                await asyncio.wait({self._last})  # which leaves the thread alone when the time is over
+        except TimeoutError:
+            raise StorageError(
+                f"the log takes longer than {PATIENCE:.0f} s", "look at the disk that holds it"
+            ) from None
+        return self._last.result()
 
     def _take(self, labels: Sequence[Label]) -> int:
         """How many were written; the same label given again changes nothing."""
@@ -72,11 +77,6 @@ class TakeFeedback:
         if fresh:
             self._service.sink.feedback([Feedback(id, label, now(), found[id].model) for id, label in fresh])
         return len(fresh)
-
-
-async def _ends(task: asyncio.Task[int]) -> bool:
-    await asyncio.wait({task}, timeout=PATIENCE)
-    return task.done()
 
 
 def read_labels(document: Any, signatures: Sequence[Signature]) -> list[Label]:

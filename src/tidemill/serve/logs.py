@@ -16,6 +16,7 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Literal, TextIO
@@ -51,10 +52,11 @@ def form() -> Format:
 def say(message: str, *, level: Level = "info", **fields: Any) -> None:
     """One message of the server's own; `fields` are told in JSON only."""
     stream = sys.stderr
-    if isinstance(stream, EcsStream):
-        stream.document(message, level, fields)
-    else:
-        print(message, file=stream, flush=True)
+    with _spoken_to_nobody():
+        if isinstance(stream, EcsStream):
+            stream.document(message, level, fields)
+        else:
+            print(message, file=stream, flush=True)
 
 
 def say_crash(message: str, error: BaseException, **fields: Any) -> None:
@@ -74,8 +76,9 @@ def say_request(scope: Mapping[str, Any], request_id: str, status: int, seconds:
             "at": datetime.now(UTC).isoformat(), "request": request_id, "client": client, "method": scope["method"],
             "path": scope["path"], "status": status, "ms": round(seconds * 1000, 3),
         }  # fmt: skip
-        stream.write(f"{json.dumps(line)}\n")
-        stream.flush()
+        with _spoken_to_nobody():
+            stream.write(f"{json.dumps(line)}\n")
+            stream.flush()
         return
     fields: dict[str, Any] = {
         "event.dataset": "tidemill.access",
@@ -92,7 +95,13 @@ def say_request(scope: Mapping[str, Any], request_id: str, status: int, seconds:
     if trace := trace_of(scope):
         fields["trace.id"] = trace
     level: Level = "error" if status >= 500 else "info"
-    stream.document(f"{scope['method']} {scope['path']} {status}", level, fields)
+    with _spoken_to_nobody():
+        stream.document(f"{scope['method']} {scope['path']} {status}", level, fields)
+
+
+def _spoken_to_nobody() -> AbstractContextManager[None]:
+    """Where standard error is a full disk, or a pipe that nobody reads any more, the server goes on without a word."""
+    return suppress(OSError, ValueError)
 
 
 def trace_of(scope: Mapping[str, Any]) -> str | None:

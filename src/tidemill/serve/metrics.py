@@ -166,7 +166,7 @@ class Meters(Collector):
             for each in all_models:
                 getattr(each, attribute).add_to(family, each.labels)
             yield family
-        yield _counter("tidemill_predictions", "Answered and logged rows.", ((m.labels, m.rows) for m in all_models))
+        yield _counter("tidemill_predictions", "Answered rows.", ((m.labels, m.rows) for m in all_models))
         for name, text, value in _TRITON:  # without a type: the library would end a counter's name in _total
             triton = UnknownMetricFamily(f"nv_inference_{name}", f"As Triton names it: {text}.", labels=_OF_MODEL)
             for each in all_models:

@@ -11,13 +11,14 @@ from __future__ import annotations
 import math
 import secrets
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import orjson
 
 SMALL = 2048  # bytes of a body in which there is nothing to win
 _MANY = 1 << 20  # numbers; the brackets of larger ones are not kept
+_DIMENSIONS, _LONG = 8, 1 << 31
 _KEY = b'"data":'
 _DIGITS = b"0123456789"
 _FLAT = bytes.maketrans(b"[]", b"  ")
@@ -54,9 +55,14 @@ def _placed(document: Any) -> dict[str, Any] | None:
     if not isinstance(tensor, dict) or tensor.get("data") != _HERE or tensor.get("datatype") != "UINT8":
         return None
     shape = tensor.get("shape")
-    if not isinstance(shape, list) or not shape or any(type(each) is not int or each < 1 for each in shape):
-        return None
-    return tensor if math.prod(shape) <= _MANY else None
+    return tensor if is_shape(shape) and 0 < math.prod(shape) <= _MANY else None
+
+
+def is_shape(shape: Any) -> TypeGuard[list[int]]:
+    """Whether it is one that a tensor may have. There is no end of numbers, nor of the time to multiply them."""
+    if not isinstance(shape, list) or not 0 < len(shape) <= _DIMENSIONS:
+        return False
+    return all(type(each) is int and 0 <= each < _LONG for each in shape)
 
 
 def _is_nested(data: bytes, shape: list[int]) -> bool:

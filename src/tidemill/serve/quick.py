@@ -182,17 +182,20 @@ class _Quick:
         self._send(failure.status, render(failure, self._scope["path"]), JSON, more)
 
     def _send(self, status: int, body: bytes, kind: bytes, more: bytes) -> None:
-        protocol, guard = self._protocol, self._guard
+        guard = self._guard
         keep = self.keep_alive and not guard.service.draining
         self.response_complete = True
         guard.service.bodies.release(self._scope)
         meters = guard.service.meters
         meters.in_flight -= 1
         meters.statuses[status] += 1
+        if not self._gone():
+            self._write(status, body, kind, more, keep)
         if guard.tells:
             guard.tell(self._scope, self._request, status, self._began)
-        if self._gone():
-            return
+
+    def _write(self, status: int, body: bytes, kind: bytes, more: bytes, keep: bool) -> None:
+        protocol = self._protocol
         protocol.transport.write(
             b"%bcontent-type: %b\r\ncontent-length: %d\r\nx-request-id: %b\r\n"
             b"x-content-type-options: nosniff\r\ncache-control: no-store\r\n%b%b\r\n%b"

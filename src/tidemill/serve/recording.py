@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 5.0  # seconds for a write; longer, and answers are refused until the log is well again
 _AT_ONCE = 64  # batches in one write
+_MOST = 256 << 20  # bytes of requests that wait
 
 Written = Callable[[StorageError | None], None]
 """Hears, on the event loop's thread, that a batch is in the log, or why it is not."""
@@ -29,10 +30,11 @@ class _Waiting(NamedTuple):
     answered: Answered
     written: Written
     since: float
+    size: int
 
 
 class Recorder:
-    """Writes batches to `sink` in the order in which they come; what waits is written together.
+    """Writes batches to `sink`, at once or in the order in which they come; what waits is written together.
 
     With `unlogged`, what cannot be written is answered all the same, and it hears of each such batch.
     """
@@ -43,6 +45,7 @@ class Recorder:
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[_Waiting | None] = queue.SimpleQueue()
         self._unwritten: dict[int, _Waiting] = {}  # by identity; the oldest first; the loop's thread alone changes it
+        self._held = 0  # bytes of requests in the queue, those too that nobody waits for any more
         self._watched = False
         self._writing: float | None = None  # since when the thread writes
         self.failed: float | None = None  # when, by time.monotonic()
@@ -64,10 +67,12 @@ class Recorder:
         """Have a batch written, now where that can be. On the event loop's thread."""
         if self._at_once(answered, written):
             return
-        if self._unlogged is not None and self.stuck:  # what waits for such a disk would fill the memory
-            self._tell_one(written, _late())
+        size = sum(len(each.content) for each in answered.asked)
+        if self._held + size > _MOST or (self._unlogged is not None and self.stuck):
+            self._tell_one(written, _late())  # what waits for such a disk would fill the memory
             return
-        waiting = _Waiting(answered, written, time.monotonic())
+        self._held += size
+        waiting = _Waiting(answered, written, time.monotonic(), size)
         self._unwritten[id(waiting)] = waiting
         self._queue.put(waiting)
         if not self._watched:
@@ -126,6 +131,7 @@ class Recorder:
 
     def _tell(self, batch: list[_Waiting], error: StorageError | None) -> None:
         for each in batch:
+            self._held -= each.size
             if self._unwritten.pop(id(each), None) is not None:
                 self._tell_one(each.written, error)
 
@@ -141,7 +147,7 @@ class Recorder:
 
 
 def _late() -> StorageError:
-    return StorageError(f"the prediction log takes longer than {PATIENCE:.0f} s", "look at the disk that holds it")
+    return StorageError("the prediction log is slower than what comes", "look at the disk that holds it")
 
 
 def _failure(error: Exception) -> StorageError:

@@ -130,8 +130,10 @@ def _limit(seconds: float) -> threading.Timer:
     """
 
     def leave() -> None:
-        say(f"the prediction log was not closed in {seconds:.0f} s: the server ends without it", level="error")
-        os._exit(1)
+        try:
+            say(f"the prediction log was not closed in {seconds:.0f} s: the server ends without it", level="error")
+        finally:
+            os._exit(1)
 
     timer = threading.Timer(seconds, leave)
     timer.daemon = True

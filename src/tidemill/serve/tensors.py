@@ -16,6 +16,7 @@ from tidemill.ports import Asked
 from tidemill.serve.binary import DTYPES, Binary, from_binary
 from tidemill.serve.inputs import MAX_ROWS, decode_base64, files, rows
 from tidemill.serve.job import Given
+from tidemill.serve.pixels import is_shape
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -75,8 +76,8 @@ def _part(plain: Any, binary: Binary) -> _Part:
     size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
     if not isinstance(name, str) or not isinstance(datatype, str) or (size is None and not isinstance(data, _DATA)):
         raise InputError("a tensor lacks name, datatype or data", "each needs name, datatype, shape and data")
-    if not isinstance(shape, list) or not shape or any(type(each) is not int or each < 0 for each in shape):
-        raise InputError(f"the shape of tensor {name[:60]!r} is wrong", "it is a list of whole numbers")
+    if not is_shape(shape):
+        raise InputError(f"the shape of tensor {name[:60]!r} is wrong", "it is a list of at most eight whole numbers")
     if size is not None and data is not None:
         raise InputError(f"tensor {name[:60]!r} has data and binary_data_size", "give one of the two")
     if size is not None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tidemill.domain.prediction import Feedback, Prediction
 from tidemill.journal.batches import batch_payload
 from tidemill.journal.records import feedback_payload, prediction_payload
-from tidemill.journal.writer import Writer
+from tidemill.journal.writer import MUCH, Writer
 
 
 class ParquetSink:
@@ -28,8 +28,9 @@ class ParquetSink:
 
     def answered_at_once(self, batch: Answered) -> bool:
         """As `answered`, where nothing is waited for; or False, and nothing was written."""
-        writer = self._writer
-        return bool(writer.calm) and writer.append_at_once(batch_payload(batch), len(batch.ids))
+        if not self._writer.calm or sum(len(each.content) for each in batch.asked) > MUCH:
+            return False
+        return self._writer.append_at_once(batch_payload(batch), len(batch.ids))
 
     def feedback(self, feedback: Sequence[Feedback]) -> None:
         """As `append`, for labels that came back."""

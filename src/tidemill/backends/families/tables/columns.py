@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     """The lowest and the highest value of columns, by name; None: no limit."""
 
 MOST_CATEGORIES = 500
+_FLOATS = ("float", "double", "halffloat", "decimal")
 _INTEGERS = ("int", "uint", "bool")
+_NUMBERS = (*_FLOATS, "int", "uint")
 
 
 def declared(config: Config) -> Ranges:
@@ -35,9 +37,17 @@ def declared(config: Config) -> Ranges:
     found = {}
     for name, given in checks.ranges.items():
         ends = ends_of(config.data.name, name, given)
-        low, high = (None if end is None or isinstance(end, str) else float(end) for end in ends)
+        low, high = (_number(end) for end in ends)
         found[name] = low, high
     return found
+
+
+def _number(end: Any) -> float | None:
+    """The end of a range, if it is a number: dates are none."""
+    try:
+        return None if end is None else float(end)
+    except ValueError:
+        return None
 
 
 def preprocessing(data: PackedDataset, ranges: Ranges) -> TabularPreprocessing:
@@ -62,7 +72,9 @@ def preprocessing(data: PackedDataset, ranges: Ranges) -> TabularPreprocessing:
 
 def _column(column: Column, values: Any, ends: tuple[float | None, float | None]) -> TableColumn:
     nullable = values.null_count > 0
-    if column.type.startswith(("float", "double", "halffloat", "decimal")):
+    if ends != (None, None) and column.type.startswith(_NUMBERS):
+        _check_declared(column.name, values, *ends)
+    if column.type.startswith(_FLOATS):
         return TableColumn(column.name, "float", (), nullable, *ends)
     if column.type.startswith(_INTEGERS) and column.type != "bool":
         return TableColumn(column.name, "integer", (), nullable, *ends)
@@ -73,6 +85,19 @@ def _column(column: Column, values: Any, ends: tuple[float | None, float | None]
             f"leave {column.name!r} out of the table, or group its values",
         )
     return TableColumn(column.name, "category", tuple(texts), nullable)
+
+
+def _check_declared(name: str, values: Any, low: float | None, high: float | None) -> None:
+    """A range that was declared after the data set had been packed may not hold for it."""
+    import pyarrow.compute as pc
+
+    found = pc.min_max(values).as_py()
+    least, most = found["min"], found["max"]
+    if least is not None and ((low is not None and least < low) or (high is not None and most > high)):
+        raise DataError(
+            f"the column {name!r} has values from {least} to {most}, and checks.ranges declares [{low}, {high}]",
+            "add the data set again, so that these rows are kept out, or declare another range",
+        )
 
 
 def _text(value: Any) -> str:
