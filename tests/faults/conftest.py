@@ -11,6 +11,7 @@ import pytest
 from tidemill.files import locked
 from tidemill.project.layout import Layout
 
+from .disk import Disk
 from .kill import tidemill
 from .promotions import serving_project
 
@@ -103,3 +104,12 @@ def digits(digits_project: Path, tmp_path: Path) -> Copier:
 def layout(tmp_path: Path) -> Layout:
     """A project that serves digits@champion, version 1."""
     return serving_project(tmp_path / "a project")
+
+
+@pytest.fixture
+def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
+    """The disk of the prediction log, which is well."""
+    disk = Disk("/.tidemill/log/", tmp_path)
+    for name, value in disk.environment.items():
+        monkeypatch.setenv(name, value)
+    return disk

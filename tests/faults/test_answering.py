@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import httpx
 import pytest
@@ -21,15 +20,6 @@ from tidemill.project.layout import Layout
 from .disk import Disk
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
-    """The disk of the prediction log, which is well."""
-    disk = Disk("/.tidemill/log/", tmp_path)
-    for name, value in disk.environment.items():
-        monkeypatch.setenv(name, value)
-    return disk
 
 
 @pytest.fixture

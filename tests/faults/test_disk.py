@@ -22,15 +22,6 @@ PREDICT = "/v1/models/digits:predict"
 
 
 @pytest.fixture
-def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Disk:
-    """The disk of the prediction log, which is well."""
-    disk = Disk("/.tidemill/log/", tmp_path)
-    for name, value in disk.environment.items():
-        monkeypatch.setenv(name, value)
-    return disk
-
-
-@pytest.fixture
 def server(disk: Disk, layout: Layout) -> Iterator[RunningServer]:
     """A server whose log is on it."""
     with start_server(layout, "digits@champion") as server:

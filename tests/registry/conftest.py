@@ -6,10 +6,12 @@ import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tidemill.project import scaffold, training
+from tidemill.project import models, scaffold, training
+from tidemill.project.database import ensure_database
 from tidemill.project.layout import Layout
 
 NAME = "cancer"
@@ -42,3 +44,14 @@ def project(_trained: Path, tmp_path: Path) -> Layout:
         )
         database.commit()
     return layout
+
+
+@pytest.fixture
+def client(project: Layout) -> Any:
+    """MLflow's, of a project whose champion is GOOD and was POOR."""
+    from mlflow import MlflowClient
+
+    models.promote(project, NAME, POOR)
+    models.promote(project, NAME, GOOD)
+    uri = ensure_database(project)
+    return MlflowClient(uri, uri)

@@ -36,16 +36,6 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def client(project: Layout) -> Any:
-    from mlflow import MlflowClient
-
-    models.promote(project, NAME, POOR)
-    models.promote(project, NAME, GOOD)
-    uri = ensure_database(project)
-    return MlflowClient(uri, uri)
-
-
 def _wait_for(look: Callable[[], object]) -> None:
     deadline = time.monotonic() + 30
     while not look():

@@ -12,7 +12,6 @@ from tests.registry.test_models import check_manifest, manifest
 from tidemill.domain.registry import Event
 from tidemill.errors import InputError
 from tidemill.project import finding, models
-from tidemill.project.database import ensure_database
 from tidemill.project.layout import Layout
 from tidemill.project.noticing import WHO
 
@@ -21,16 +20,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:mlflow"),
     pytest.mark.filterwarnings("ignore::FutureWarning:mlflow"),
 ]
-
-
-@pytest.fixture
-def client(project: Layout) -> Any:
-    from mlflow import MlflowClient
-
-    models.promote(project, NAME, POOR)
-    models.promote(project, NAME, GOOD)
-    uri = ensure_database(project)
-    return MlflowClient(uri, uri)
 
 
 def last(layout: Layout) -> Event:

@@ -180,11 +180,11 @@ def test_what_libraries_log_and_what_nobody_foresaw_are_documents_of_their_own(
     def fail() -> None:
         raise ValueError("two\nlines")
 
-    library = logging.getLogger("a.library")  # of this test alone: MLflow's migrations switch off all that there are
+    other = logging.getLogger("somebody.else")  # of this test alone: MLflow's migrations switch off all that there are
 
     with as_json(), warnings.catch_warnings(action="default"):
         logging.captureWarnings(True)
-        library.error("a task %s", "failed", exc_info=ValueError("why"))
+        other.error("a task %s", "failed", exc_info=ValueError("why"))
         logging.getLogger("quiet").info("nobody asked")
         warnings.warn("something is old", stacklevel=1)
         thread = threading.Thread(target=fail)
@@ -193,7 +193,7 @@ def test_what_libraries_log_and_what_nobody_foresaw_are_documents_of_their_own(
         sys.excepthook(KeyError, KeyError("k"), None)
 
     logged, warned, ended, crashed = _documents(capsys.readouterr().err)
-    assert (logged["log.logger"], logged["log.level"], logged["message"]) == ("a.library", "error", "a task failed")
+    assert (logged["log.logger"], logged["log.level"], logged["message"]) == ("somebody.else", "error", "a task failed")
     assert logged["error.type"] == "ValueError"
     assert (warned["log.logger"], warned["log.level"]) == ("py.warnings", "warn")
     assert (ended["error.message"], crashed["error.type"]) == ("two\nlines", "KeyError")

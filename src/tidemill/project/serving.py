@@ -96,8 +96,8 @@ def serve(
     from tidemill.project.following import following
 
     proofs = proofs_folder(layout)
-    each = max(1, min(threads, usable_cores()) // workers)
-    wanted = _Wanted(sources, access, folder, each, access_log, tls, proofs, answer_unlogged)
+    share = max(1, min(threads, usable_cores()) // workers)
+    wanted = _Wanted(sources, access, folder, share, access_log, tls, proofs, answer_unlogged)
     if worker is not None:
         with socket.socket(fileno=int(handed)) as listener:
             _run(listener, wanted, lambda model: _say(int(ready)), until_stdin_closes=True, shared=Path(shared))
