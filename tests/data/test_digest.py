@@ -131,6 +131,19 @@ def test_a_slice_has_the_hashes_of_its_rows() -> None:
     assert (whole[0] != whole[1]).any()
 
 
+@pytest.mark.parametrize("type", [pa.bool_(), pa.int16(), pa.float64(), pa.timestamp("us"), pa.string(), pa.binary()])
+def test_what_lies_under_a_null_is_no_content(type: pa.DataType) -> None:
+    """Arrow leaves anything there: the same column with other bytes beneath its nulls is the same."""
+    made = {pa.string(): ["a", "b", "c"], pa.binary(): [b"a", b"b", b"c"], pa.bool_(): [True, False, True]}
+    whole = pa.array(made.get(type, [1, 2, 3]), type)
+    valid = pa.py_buffer(bytes([0b101]))
+    covered = pa.Array.from_buffers(type, 3, [valid, *whole.buffers()[1:]])
+    plain = pa.array([whole[0].as_py(), None, whole[2].as_py()], type)
+    hashes = [row_hashes(pa.RecordBatch.from_arrays([each], ["a"]), ["a"]) for each in (covered, plain)]
+    assert (hashes[0] == hashes[1]).all()
+    assert (hashes[0][1] != row_hashes(pa.RecordBatch.from_arrays([whole], ["a"]), ["a"])[1]).any()
+
+
 @pytest.mark.slow
 def test_one_thing_among_twenty_thousand_files(tmp_path: Path) -> None:
     folder = tmp_path / "in"

@@ -95,13 +95,13 @@ def _cells(array: pa.Array) -> NDArray[np.uint8]:
     """The column as bytes [N, width]: a validity byte, then the cell; zeros where it is null."""
     import pyarrow as pa
 
-    valid: NDArray[np.uint8] = array.is_valid().to_numpy(zero_copy_only=False).astype(np.uint8)[:, None]
+    valid: NDArray[np.uint8] = _values(array.is_valid().cast(pa.uint8()))[:, None]
     if pa.types.is_null(array.type):
         return valid
     if pa.types.is_string(array.type):
         encoded = array.dictionary_encode()
         values = _join(hashlib.sha256(text.encode()).digest() for text in encoded.dictionary.to_pylist())
-        taken = encoded.indices.fill_null(0).to_numpy()
+        taken = np.where(valid[:, 0], _values(encoded.indices), 0)
         content = values[taken] if len(values) else np.zeros((len(array), HASH), np.uint8)
     elif pa.types.is_binary(array.type):
         content = _join(hashlib.sha256(value or b"").digest() for value in array.to_pylist())
@@ -117,9 +117,17 @@ def _fixed(array: pa.Array) -> NDArray[np.uint8]:
         array = array.cast(pa.uint8())
     elif pa.types.is_temporal(array.type):
         array = array.view(pa.int32() if array.type.bit_width == 32 else pa.int64())
-    numbers: NDArray[Any] = array.fill_null(0).to_numpy(zero_copy_only=False)
+    numbers = _values(array)
     little = np.ascontiguousarray(numbers, dtype=numbers.dtype.newbyteorder("<"))
     return np.frombuffer(little.tobytes(), np.uint8).reshape(len(array), -1)
+
+
+def _values(array: pa.Array) -> NDArray[Any]:
+    """The numbers as they lie there, anything where they are null. `to_numpy` and `fill_null` would load pandas."""
+    import pyarrow as pa
+
+    buffers = [None, array.buffers()[1]]
+    return np.from_dlpack(pa.Array.from_buffers(array.type, len(array), buffers, offset=array.offset))
 
 
 def _join(hashes: Iterable[bytes]) -> NDArray[np.uint8]:
