@@ -14,6 +14,7 @@ from tests.bundle.hostile import abort, grow, lie
 from tests.registry.run import tidemill
 from tidemill.backends.runtimes.onnx import OnnxRuntime
 from tidemill.bundle.proofs import is_proven, remember
+from tidemill.bundle.prove import libraries
 from tidemill.bundle.read import read_record
 from tidemill.errors import BundleError, GateError
 from tidemill.project.layout import Layout
@@ -44,7 +45,7 @@ def test_predict_refuses_it(example: Path, tmp_path: Path, proofs: Path, attack:
     assert done.code == 1 and done.out == ""
     assert re.search(why, done.err), done.err
     assert "Traceback" not in done.err and len(done.err.splitlines()) <= 3
-    assert not is_proven(proofs, read_record(example)[1], OnnxRuntime().version)
+    assert not is_proven(proofs, read_record(example)[1], libraries(OnnxRuntime()))
 
 
 @pytest.mark.parametrize("load", [load_model, _load_pyfunc])
@@ -65,16 +66,16 @@ def test_snippets_do_not_read_its_requests(example: Path, tmp_path: Path) -> Non
 def test_it_is_tried_once_and_then_known(example: Path, proofs: Path) -> None:
     digest = read_record(example)[1]
     load_model(str(example))
-    assert is_proven(proofs, digest, OnnxRuntime().version)
+    assert is_proven(proofs, digest, libraries(OnnxRuntime()))
     lie(example)
-    remember(proofs, read_record(example)[1], OnnxRuntime().version)
+    remember(proofs, read_record(example)[1], libraries(OnnxRuntime()))
     _load_pyfunc(str(example))  # not asked again, or it would be refused
 
 
 def test_in_a_project_the_project_knows_it(example: Path, tmp_path: Path, proofs: Path) -> None:
     (tmp_path / "tidemill.toml").write_text('[project]\nname = "here"\ntask = "tabular"\n')
     load_model(str(example))
-    assert is_proven(Layout(tmp_path.resolve()).proofs, read_record(example)[1], OnnxRuntime().version)
+    assert is_proven(Layout(tmp_path.resolve()).proofs, read_record(example)[1], libraries(OnnxRuntime()))
     assert not proofs.exists()
 
 

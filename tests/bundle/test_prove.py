@@ -19,7 +19,7 @@ from tests.bundle.hostile import abort, endless, grow, lie
 from tests.bundle.sealing import edit
 from tidemill.backends.runtimes.onnx import OnnxRuntime, OnnxSession
 from tidemill.bundle.proofs import is_proven, remember, state_folder, user_folder
-from tidemill.bundle.prove import Limits, prove
+from tidemill.bundle.prove import Limits, libraries, prove
 from tidemill.bundle.read import open_bundle
 from tidemill.domain.bundle import Bundle
 from tidemill.domain.digest import Digest
@@ -32,7 +32,7 @@ def test_a_sound_bundle_is_proven_and_then_known(example: Path, tmp_path: Path) 
     proofs = tmp_path / "proofs"
     opened = prove(example, None, runtime=RUNTIME, proofs=proofs)
     assert opened == open_bundle(example)
-    assert is_proven(proofs, opened.digest, RUNTIME.version)
+    assert is_proven(proofs, opened.digest, libraries(RUNTIME))
     never = Limits(memory=0, per_byte=0, seconds=0)  # nothing could be proven within these
     assert prove(example, opened.digest, runtime=RUNTIME, proofs=proofs, limits=never) == opened
     with pytest.raises(BundleError, match="longer than 0 seconds"):
@@ -115,7 +115,7 @@ def test_what_grows_or_runs_without_end_is_refused_and_not_remembered(
     assert "\n" not in refused.value.headline
     assert time.monotonic() - began < 60
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 << 10  # kilobytes
-    assert not is_proven(tmp_path / "proofs", digest, RUNTIME.version)
+    assert not is_proven(tmp_path / "proofs", digest, libraries(RUNTIME))
 
 
 def test_a_wrong_answer_is_a_gate_that_names_it(example: Path) -> None:

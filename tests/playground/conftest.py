@@ -13,6 +13,7 @@ import pytest
 from tests.playground.chrome import Tab, browsing
 from tests.serve import bundles
 from tidemill.backends.runtimes.onnx import OnnxRuntime
+from tidemill.bundle.examples import write_examples
 from tidemill.bundle.predictor import Predictor
 from tidemill.bundle.read import OpenBundle, open_bundle
 from tidemill.bundle.reference import write_reference
@@ -25,10 +26,11 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 
 
 def with_sample(directory: Path, inputs: Sequence[Raw], labels: Sequence[str]) -> OpenBundle:
-    """The bundle with another reference sample: these inputs, what it says of them, and these labels as the truth."""
+    """The bundle with another sample, and examples: these inputs, what it says of them, these labels as the truth."""
     opened = open_bundle(directory)
     scored = Predictor(opened, OnnxRuntime().load(directory, opened.bundle, threads=1)).score(inputs)
     write_reference(directory, opened.bundle.signature, inputs, scored, labels)
+    write_examples(directory, opened.bundle.signature, inputs, scored.scores, labels)
     bundles.reseal(directory, opened.bundle)
     return open_bundle(directory)
 

@@ -93,7 +93,7 @@ def test_an_unknown_model_is_told_the_nearest(made: Path, query: str) -> None:
 def test_examples_are_read_once_for_a_bundle(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asking = client([shown(made / "txt"), shown(made / "reg")])
     first = asking.get("/ui/examples.json?model=mood&version=1").content
-    monkeypatch.setattr("tidemill.serve.playground.app.find_examples", lambda opened: {})
+    monkeypatch.setattr("tidemill.serve.playground.app.read_examples", lambda opened: {})
 
     assert asking.get("/ui/examples.json?model=mood&version=1").content == first
     assert asking.get("/ui/examples.json?model=price&version=1").content == b"{}"

@@ -14,6 +14,7 @@ from PIL import Image
 
 from tidemill.backends.runtimes.onnx import OnnxRuntime
 from tidemill.bundle.consistency import signature_of
+from tidemill.bundle.examples import write_examples
 from tidemill.bundle.golden import write_golden
 from tidemill.bundle.preprocess import Preprocessor
 from tidemill.bundle.read import open_bundle
@@ -187,6 +188,7 @@ def _finish(
 
     truth = [labels[0] if labels else "1.0"] * len(golden)
     write_reference(directory, signature, golden, Scored(scores, embedding), truth)
+    write_examples(directory, signature, golden, scores, truth)
     (directory / "card.md").write_text(f"# {name}\n")
     write_bundle(
         directory,

@@ -181,7 +181,7 @@ def test_a_server_does_not_start_with_an_altered_model(layout: Layout, harm: str
         _denormalise(bad)
     elif harm == "golden":
         other = image_bundle(layout.bundles / "other", seed=3)
-        shutil.copy(other / "golden.parquet", bad / "golden.parquet")
+        shutil.copy(other / "golden.jsonl", bad / "golden.jsonl")
         reseal(bad, read_record(bad)[0])
     publish(layout.serving, bad, 2)
     if harm == "graph":

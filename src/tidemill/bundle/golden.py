@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tidemill.bundle.decide import decide
-from tidemill.bundle.meaning import KEY, changed_meaning, meaning
-from tidemill.bundle.preprocess import Preprocessor, canonical_input, raw_input
+from tidemill.bundle.golden_files import file_of, read_file, write_lines
+from tidemill.bundle.meaning import changed_meaning, meaning
+from tidemill.bundle.preprocess import Preprocessor
 from tidemill.bundle.read import TOKENIZER, OpenBundle
-from tidemill.domain.bundle import Signature
-from tidemill.errors import BundleError, GateError, InputError
+from tidemill.domain.bundle import PROTOCOL, Signature
+from tidemill.errors import BundleError, GateError, InputError, first_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from tidemill.ports import Raw, Session
-
-FILE = "golden.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +33,14 @@ class GoldenRow:
 
 
 def write_golden(directory: Path, signature: Signature, inputs: Sequence[Raw], scores: NDArray[np.float32]) -> None:
-    """Write golden.parquet: columns `input` (canonical bytes), `scores` and `output`, and what the numbers mean.
+    """Write golden.jsonl: what the numbers mean, and of each request its input, `scores` and decision.
 
     The tokenizer of a model for text must be in `directory` before.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    columns = {
-        "input": pa.array([canonical_input(raw) for raw in inputs], pa.binary()),
-        "scores": pa.array(scores.tolist(), pa.list_(pa.float32())),
-        "output": pa.array(decide(signature, scores), pa.string()),
-    }
     tokenizer = directory / TOKENIZER
-    meant = {KEY: meaning(signature, tokenizer if tokenizer.is_file() else None)}
-    pq.write_table(pa.table(columns).replace_schema_metadata(meant), directory / FILE)
+    meant = meaning(signature, tokenizer if tokenizer.is_file() else None)
+    rows = zip(inputs, scores.tolist(), decide(signature, scores), strict=True)
+    write_lines(directory / file_of(PROTOCOL), meant, rows)
 
 
 def read_golden(opened: OpenBundle) -> list[GoldenRow]:
@@ -56,26 +48,25 @@ def read_golden(opened: OpenBundle) -> list[GoldenRow]:
 
     The names are those of the labels and of the inputs, in order, and the tokenizer.
     """
-    from tidemill.bundle.parquet import read_columns
-
-    table = read_columns(opened.directory / FILE, {"input": "binary", "scores": "list<float>", "output": "string"})
-    signature = opened.bundle.signature
-    if table.num_rows != opened.bundle.golden.rows:
-        raise _bad(opened, f"it has {table.num_rows} rows, not {opened.bundle.golden.rows}")
-    _check_meaning(opened, (table.schema.metadata or {}).get(KEY))
+    signature, number = opened.bundle.signature, opened.bundle.golden.rows
+    try:
+        kept = read_file(_path(opened), signature, number)
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise _bad(opened, first_line(error)) from None
+    if len(kept.rows) != number:
+        raise _bad(opened, f"it has {len(kept.rows)} rows, not {number}")
+    _check_meaning(opened, kept.meaning)
     width = len(signature.labels) or 1
     rows = []
-    for row in table.to_pylist():
-        scores = np.asarray(row["scores"], np.float32)
+    for raw, numbers, output in kept.rows:
         try:
-            if row["input"] is None:
-                raise ValueError("a request is null")
-            raw = raw_input(signature.task, row["input"])
-        except (ValueError, RecursionError) as error:
-            raise _bad(opened, str(error)) from None
+            with np.errstate(over="ignore"):  # too large for 32 bits is infinite, and never what a graph answers
+                scores = np.asarray(numbers, np.float32)
+        except OverflowError:
+            raise _bad(opened, "it has scores that are too large") from None
         if scores.shape != (width,):
             raise _bad(opened, "it has scores of another shape")
-        rows.append(GoldenRow(raw, scores, row["output"]))
+        rows.append(GoldenRow(raw, scores, output))
     return rows
 
 
@@ -151,7 +142,11 @@ def _check_decisions(opened: OpenBundle, rows: Sequence[GoldenRow]) -> None:
 
 
 def _bad(opened: OpenBundle, problem: str) -> BundleError:
-    return BundleError(f"{opened.directory / FILE} cannot be used: {problem[:200]}", "export the model again")
+    return BundleError(f"{_path(opened)} cannot be used: {problem[:200]}", "export the model again")
+
+
+def _path(opened: OpenBundle) -> Path:
+    return opened.directory / file_of(opened.bundle.protocol)
 
 
 _BATCH = 64

@@ -10,7 +10,7 @@ from tidemill.domain.bundle import Signature
 from tidemill.domain.digest import Digest
 
 KEY = b"tidemill.meaning"
-"""Where the schema of golden.parquet keeps it; files of before have none."""
+"""Where the schema of golden.parquet kept it (protocols 1 and 2); the first of such files have none."""
 
 _PARTS = {"labels": "label", "inputs": "input"}
 

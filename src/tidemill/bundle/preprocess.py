@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,7 +90,32 @@ def raw_input(task: Task, content: bytes) -> Raw:
         case "text":
             return content.decode()
         case "tabular":
-            row = json.loads(content)
-            if not isinstance(row, Mapping):
+            return taken(task, json.loads(content))
+
+
+def asked(raw: Raw) -> Any:
+    """A request as a value of JSON, as /v1 takes it: a picture's file in base64, a sentence, a row.
+
+    Raises InputError as `canonical_input` does.
+    """
+    content = canonical_input(raw)
+    if isinstance(raw, bytes):
+        return {"b64": b64encode(content).decode("ascii")}
+    return raw if isinstance(raw, str) else json.loads(content)
+
+
+def taken(task: Task, value: Any) -> Raw:
+    """The request that `asked` gave as `value`. Raises ValueError for what no request gives."""
+    match task:
+        case "image":
+            if not isinstance(value, dict) or value.keys() != {"b64"} or not isinstance(value["b64"], str):
+                raise ValueError("a picture must be an object with its file in base64 as 'b64'")
+            return b64decode(value["b64"], validate=True)
+        case "text":
+            if not isinstance(value, str):
+                raise ValueError("a sentence must be text")
+            return value
+        case "tabular":
+            if not isinstance(value, Mapping):
                 raise ValueError("a row must be a JSON object")
-            return row
+            return value

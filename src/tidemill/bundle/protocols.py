@@ -1,4 +1,8 @@
-"""A reader for every protocol there ever was; a kept example of each lies in the tests."""
+"""A reader for every protocol there ever was, and the files of its bundles; a kept example of each lies in the tests.
+
+1: parity of decisions only. 2: parity in full. 3: golden requests and examples are JSON, which a server
+reads without Arrow.
+"""
 
 from __future__ import annotations
 
@@ -33,4 +37,12 @@ def _check_parity(plain: Any, known: frozenset[str]) -> None:
         raise ValueError(f"Bundle.parity {'lacks the' if name in known else 'has an unknown'} field {name!r}")
 
 
-READERS: Mapping[int, Callable[[Any], Bundle]] = {1: _read_1, 2: _read_2}
+READERS: Mapping[int, Callable[[Any], Bundle]] = {1: _read_1, 2: _read_2, 3: _read_2}
+
+
+def required_files(protocol: int) -> frozenset[str]:
+    """What a bundle of this protocol must have beside bundle.json; one for text has its tokenizer, too."""
+    return _COMMON | ({"golden.parquet"} if protocol <= 2 else {"golden.jsonl", "examples.json"})
+
+
+_COMMON = frozenset({"model.onnx", "reference.parquet", "card.md"})

@@ -14,18 +14,17 @@ from typing import Any
 from tidemill.bundle.consistency import check_consistency
 from tidemill.bundle.graph import MAX_BYTES as MAX_GRAPH
 from tidemill.bundle.graph import audit_graph
-from tidemill.bundle.protocols import READERS
+from tidemill.bundle.protocols import READERS, required_files
 from tidemill.bundle.write import RECORD
 from tidemill.domain.bundle import PROTOCOL, Bundle, TextPreprocessing
 from tidemill.domain.digest import Digest
 from tidemill.errors import BundleError
 
 GRAPH, TOKENIZER = "model.onnx", "tokenizer.json"
-REQUIRED = (GRAPH, "golden.parquet", "reference.parquet", "card.md")
 _REPORT = re.compile(r"report/[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 _MAX_RECORD = 8 << 20
 _MAX_FILES = 1000
-_MAX_BYTES = {GRAPH: MAX_GRAPH, "golden.parquet": 1 << 30, "reference.parquet": 1 << 30}
+_MAX_BYTES = {GRAPH: MAX_GRAPH, "golden.parquet": 1 << 30, "golden.jsonl": 1 << 28, "reference.parquet": 1 << 30}
 _MAX_OTHER = 64 << 20
 """A file may be a hole of terabytes that takes no room: what is larger than any honest one is not read."""
 
@@ -180,7 +179,9 @@ def _finite_float(text: str) -> float:
 def _check_files(directory: Path, bundle: Bundle, sizes: Mapping[str, int]) -> None:
     if len(sizes) > _MAX_FILES:
         raise _bad(directory, f"it has {len(sizes):,} files, more than {_MAX_FILES:,}")
-    required = {*REQUIRED, TOKENIZER} if isinstance(bundle.preprocessing, TextPreprocessing) else set(REQUIRED)
+    required = required_files(bundle.protocol)
+    if isinstance(bundle.preprocessing, TextPreprocessing):
+        required |= {TOKENIZER}
     for name in required - bundle.files.keys():
         raise _bad(directory, f"{RECORD} does not list {name}")
     for name in bundle.files:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tidemill.domain.bundle import TextPreprocessing
-from tidemill.errors import BundleError, ItemError, first_line
+from tidemill.errors import BundleError, ItemError, MissingExtraError, first_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,8 +22,10 @@ class Sentences:
     """Tokenises as `preprocessing` says, with the tokenizer (Hugging Face tokenizers' JSON) at `path`."""
 
     def __init__(self, preprocessing: TextPreprocessing, path: Path) -> None:
-        from tokenizers import Tokenizer
-
+        try:
+            from tokenizers import Tokenizer
+        except ModuleNotFoundError:
+            raise MissingExtraError("a model for text", "text") from None
         try:
             self._tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
         except BaseException as error:  # the parser's errors have no class of their own

@@ -16,6 +16,8 @@ _EXTRAS = {
     "train": ("torch", "lightning", "mlflow", "dvc", "hydra", "omegaconf", "pandas", "duckdb", "sklearn", "xgboost",
               "transformers", "sqlalchemy", "onnx", "skl2onnx", "onnxmltools", "matplotlib", "jinja2", "skops",
               "torchmetrics", "safetensors", "scipy", "psutil", "yaml"),
+    "parquet": ("pyarrow",),
+    "text": ("tokenizers",),
 }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 from tidemill.domain.dataset import Kind, Task
 from tidemill.domain.digest import Digest
 
-PROTOCOL = 2
+PROTOCOL = 3
 
 Precision = Literal["float32", "float16", "int8_dynamic", "int8_static"]
 """In what numbers a graph keeps its weights (float16) and computes (int8; the ranges per batch, or taken once)."""
@@ -170,7 +170,7 @@ class Parity:
 
 @dataclass(frozen=True, slots=True)
 class Golden:
-    """How many raw requests `golden.parquet` holds and how far an answer may be off (absolute, per score)."""
+    """How many golden requests there are and how far an answer may be off (absolute, per score)."""
 
     rows: int
     tolerance: float

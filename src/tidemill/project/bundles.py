@@ -94,8 +94,9 @@ def remember_proven(layout: Layout, digest: Digest) -> None:
     """The bundle was made, loaded and replayed here: a server need not try it in a process of its own first."""
     from tidemill.backends.runtimes.onnx import OnnxRuntime
     from tidemill.bundle.proofs import remember
+    from tidemill.bundle.prove import libraries
 
-    remember(layout.proofs, digest, OnnxRuntime().version)
+    remember(layout.proofs, digest, libraries(OnnxRuntime()))
 
 
 def _fetch(layout: Layout, version: ModelVersion, directory: Path) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tidemill.bundle.examples import write_examples
 from tidemill.bundle.golden import replay, write_golden
 from tidemill.bundle.preprocess import Preprocessor
 from tidemill.bundle.read import GRAPH, TOKENIZER, OpenBundle, open_bundle
@@ -226,7 +227,7 @@ def spread(usable: Sequence[int], examples: Examples, scores: NDArray[np.float32
 
 
 def _write_reference(directory: Path, model: SourceModel, examples: Examples, scored: Scored, rows: int) -> None:
-    """A random part of the test split, always the same one, with the graph's answers."""
+    """A random part of the test split, always the same one, with the graph's answers; and examples out of it."""
     number = len(examples.names)
     chosen = np.arange(number)
     if number > rows:
@@ -234,7 +235,9 @@ def _write_reference(directory: Path, model: SourceModel, examples: Examples, sc
     values = examples.values
     labels = [examples.labels[i] if values is None else repr(float(values[i])) for i in chosen.tolist()]
     part = Scored(scored.scores[chosen], scored.embedding[chosen])
-    write_reference(directory, model.signature, [examples.inputs[i] for i in chosen.tolist()], part, labels)
+    inputs = [examples.inputs[i] for i in chosen.tolist()]
+    write_reference(directory, model.signature, inputs, part, labels)
+    write_examples(directory, model.signature, inputs, part.scores, labels)
 
 
 def _copy_report(report: Path, into: Path) -> None:

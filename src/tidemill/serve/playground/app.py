@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 
@@ -10,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
 
+from tidemill.bundle.examples import read_examples
 from tidemill.domain.digest import Digest
 from tidemill.errors import NotFoundError, nearest
-from tidemill.serve.playground.examples import find_examples, to_json
 from tidemill.serve.playground.shown import Shown
 
 STATIC = Path(__file__).parent / "static"
@@ -66,7 +67,7 @@ class _Page:
         async with self._one_at_a_time:
             content = self._kept.pop(shown.opened.digest, None)
             if content is None:
-                content = await asyncio.to_thread(lambda: to_json(find_examples(shown.opened)))
+                content = await asyncio.to_thread(lambda: json.dumps(read_examples(shown.opened)).encode())
             self._kept[shown.opened.digest] = content
             while len(self._kept) > _KEPT:
                 del self._kept[next(iter(self._kept))]
