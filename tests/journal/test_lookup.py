@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 import time
+import tracemalloc
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
+import pytest
 
 from tidemill.backends.sinks.parquet import ParquetSink
 from tidemill.domain.prediction import Feedback, Prediction, new_prediction_id
 from tidemill.domain.record import now
+from tidemill.errors import NotFoundError, StorageError
 from tidemill.journal.lookup import FEW, Lookup
 from tidemill.journal.read import Journal
+from tidemill.ports import Answered, Asked
 
 from .conftest import Make
 
@@ -98,3 +104,62 @@ def test_a_footer_that_does_not_say_how_far_it_reaches(root: Path, make: Make) -
         pq.write_table(pq.read_table(path), path, write_statistics=False)
     lookup = Lookup(root)
     assert lookup.find(logged[3].id) == logged[3] and set(lookup.labels([logged[3].id])) == {logged[3].id}
+
+
+def answered(sink: ParquetSink, contents: list[bytes]) -> list[str]:
+    """A batch of pictures as the server logs it."""
+    ids = [new_prediction_id() for _ in contents]
+    scores, embedding = np.ones((len(ids), 2), np.float32), np.ones((len(ids), 3), np.float32)
+    asked = [Asked("file", 1, content, 0.5) for content in contents]
+    at = int(time.time() * 1e6)
+    sink.answered([Answered("digits", 1, "sha256:" + "0" * 64, at, ids, ["3"] * len(ids), scores, embedding, asked)])
+    return ids
+
+
+@pytest.fixture
+def sink(root: Path) -> Iterator[ParquetSink]:
+    sink = ParquetSink(root)
+    yield sink
+    sink.close()
+
+
+def test_of_a_running_spool_it_reads_what_is_asked_for(root: Path, make: Make, sink: ParquetSink) -> None:
+    ids = [id for _ in range(40) for id in answered(sink, [os.urandom(100_000) for _ in range(4)])]
+    single = make()
+    sink.append([single])
+    sink.feedback([Feedback(ids[50], "7", now(), "digits")])
+    lookup = Lookup(root)
+    tracemalloc.start()
+    found, labels = lookup.find(ids[50]), lookup.labels([ids[50]])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 << 20  # of 16 MB: a batch, no more
+    journal = Journal(root)
+    assert found == journal.find(ids[50]) and labels == journal.labels([ids[50]]) and labels
+    more = answered(sink, [b"a picture"] * 3)
+    some = [ids[0], ids[-1], single.id, more[1]]
+    assert lookup.find_all([*some, new_prediction_id()]) == journal.find_all(some)
+    assert lookup.predictions().equals(journal.predictions())
+
+
+@pytest.mark.parametrize(
+    "tail", [b"\x02", bytes(64), b"\xff\xff\xff\x7f" + bytes(40), b"\x30\0\0\0abcd\x02\xff\xff\xff\xff"]
+)
+def test_what_is_no_frame_ends_a_spool(root: Path, sink: ParquetSink, tail: bytes) -> None:
+    (first,) = answered(sink, [b"one"])
+    with next(root.glob("spool/*.spool")).open("ab") as spool:
+        spool.write(tail)
+    lookup = Lookup(root)
+    assert lookup.find(first).input == b"one"
+    with pytest.raises(NotFoundError):
+        lookup.find(new_prediction_id())
+
+
+def test_an_altered_batch_says_so_and_the_others_are_found(root: Path, sink: ParquetSink) -> None:
+    (first,), (second,) = answered(sink, [b"one picture"]), answered(sink, [b"another"])
+    spool = next(root.glob("spool/*.spool"))
+    spool.write_bytes(spool.read_bytes().replace(b"one picture", b"one picturE"))
+    lookup = Lookup(root)
+    assert lookup.find(second).input == b"another"
+    with pytest.raises(StorageError, match="was altered"):
+        lookup.find(first)

@@ -1,32 +1,39 @@
 """Finds single rows of the log, again and again: what cannot change of a sealed file is read once.
 
 A sealed file is never written again. Its footer says from which id to which each of its row groups reaches, so that
-only those that may hold an id are decoded; footers and the list of files are kept between calls.
+only those that may hold an id are decoded; footers and the list of files are kept between calls. Of a running spool the
+heads of its batches are read, and what was asked only where a row of it is wanted.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tidemill.domain.prediction import Feedback, Prediction, is_prediction_id, prediction_time
+from tidemill.journal.batches import glance, is_batch
 from tidemill.journal.columns import Kind, to_rows
-from tidemill.journal.read import Journal
-from tidemill.journal.records import to_feedback, to_prediction
+from tidemill.journal.frames import HEADER, check_header, frame, read_frame_at, read_frames
+from tidemill.journal.read import Journal, Tail
+from tidemill.journal.records import read_payload, to_feedback, to_prediction
 from tidemill.journal.seal import Segment, segments
+from tidemill.journal.spool import SUFFIX
 
 FEW = 64
 """More ids than this at once are looked for in whole files, as `Journal` does."""
 
 _SETTLED = 2_000_000_000  # ns: a folder that changed later than this before it was listed may have changed since
 _KEY = {"predictions": "id", "feedback": "prediction_id"}
+_FRAME = len(frame(b""))  # bytes: a payload's length, and its CRC-32
+_BATCH = 5  # bytes: a batch's mark, and the length of its head
 _Bounds = tuple[tuple[str, str] | None, ...]
 
 
@@ -38,17 +45,29 @@ class Lookup(Journal):
         self._lists: dict[Kind, tuple[int, list[Segment]]] = {}
         self._reaches: dict[Path, _Bounds] = {}
 
+    def _advance(self) -> Mapping[str, Tail]:
+        for path in (self.root / "spool").glob(f"*{SUFFIX}"):
+            self._tails.setdefault(path.stem, _Heads(path))
+        return super()._advance()
+
     def find_all(self, prediction_ids: Iterable[str]) -> dict[str, Prediction]:
         """The predictions with these ids; ids that are not in the log are left out."""
         wanted = {each for each in prediction_ids if is_prediction_id(each)}
         if len(wanted) > FEW:
             return super().find_all(wanted)
+        found = self._sealed(wanted)
+        if missing := wanted.difference(found):
+            for tail in self._advance().values():
+                found.update((row["id"], to_prediction(row)) for row in tail.rows(missing))
+            found.update(self._sealed(missing.difference(found)))  # a spool may have been sealed meanwhile
+        return found
+
+    def _sealed(self, ids: Collection[str]) -> dict[str, Prediction]:
+        """Of `ids` those that sealed files hold."""
         found: dict[str, Prediction] = {}
-        for tail in self._advance().values():
-            found.update((row["id"], to_prediction(row)) for row in tail.rows(wanted))
-        missing = {each: prediction_time(each) for each in wanted.difference(found)}
-        for segment in self._listed("predictions") if missing else ():
-            within = [each for each, time in missing.items() if segment.first <= time <= segment.last]
+        times = {each: prediction_time(each) for each in ids}
+        for segment in self._listed("predictions") if times else ():
+            within = [each for each, time in times.items() if segment.first <= time <= segment.last]
             if within:
                 found.update((row["id"], to_prediction(row)) for row in self._rows(segment, "predictions", within))
         return found
@@ -96,6 +115,64 @@ class Lookup(Journal):
                 if places:  # compared here: to give Arrow the ids loads pandas
                     table = file.read_row_group(group, use_threads=False)
                     yield from to_rows(pa.concat_tables(table.slice(at, 1) for at in places))
+
+
+class _Heads(Tail):
+    """A tail that passes over what was asked: a spool may hold 64 MB of pictures. Ids are looked for in heads as bytes.
+
+    The CRC of a batch is checked where rows of it are read: one that does not fit raises StorageError then.
+    """
+
+    __slots__ = ("_batches",)
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._batches: list[tuple[int, bytes]] = []
+
+    def advance(self) -> None:
+        with self.path.open("rb") as file:
+            check_header(file.read(len(HEADER)), self.path.name)
+            size = os.fstat(file.fileno()).st_size
+            file.seek(self.end)
+            while length := self._take(file, size):
+                self.end += length
+                file.seek(self.end)
+            self.ignored = size - self.end
+
+    def rows(self, ids: Collection[str] | None = None) -> list[dict[str, Any]]:
+        with suppress(FileNotFoundError):  # then it was sealed, and they are there
+            for id in ids or ():
+                if id not in self.predictions:
+                    self._locate(id)
+        return super().rows(ids)
+
+    def _locate(self, id: str) -> None:
+        said = id.encode()
+        for place in [place for place, head in self._batches if said in head]:
+            with self.path.open("rb") as file:
+                ids = glance(read_frame_at(file, place)).ids
+            self.predictions.update((id, (place, row)) for row, id in enumerate(ids))
+
+    def _take(self, file: BinaryIO, size: int) -> int:
+        """Remember the frame at `end`; its length, 0 where no whole one is there."""
+        head = file.read(_FRAME + _BATCH)
+        whole = _FRAME + int.from_bytes(head[:4], "little")
+        if len(head) <= _FRAME or whole == _FRAME or self.end + whole > size:  # lost power can leave zeros
+            return 0
+        if is_batch(head[_FRAME:]):
+            more = int.from_bytes(head[_FRAME + 1 :], "little")
+            if _FRAME + _BATCH + more > whole:
+                return 0  # damaged: nothing behind it counts
+            self._batches.append((self.end, head[_FRAME:] + file.read(more)))
+            return whole
+        head = (head + file.read(max(0, whole - len(head))))[:whole]
+        found = read_frames(head, 0).frames
+        for fields in read_payload(found[0].payload) if found else ():
+            if fields["kind"] == "prediction":
+                self.predictions[fields["id"]] = self.end, 0
+            else:
+                self.feedback.append(fields)
+        return whole if found else 0
 
 
 @lru_cache(maxsize=64)
