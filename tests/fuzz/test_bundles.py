@@ -17,8 +17,11 @@ from tests.bundle.sealing import reseal
 from tests.fuzz.conftest import FUZZ
 from tests.fuzz.mutate import mutated
 from tidemill.backends.runtimes.onnx import OnnxRuntime
+from tidemill.bundle.examples import read_examples
+from tidemill.bundle.golden import read_golden
 from tidemill.bundle.preprocess import Preprocessor
 from tidemill.bundle.prove import Limits, prove
+from tidemill.bundle.read import open_bundle
 from tidemill.domain.bundle import TextPreprocessing
 from tidemill.errors import BundleError, GateError, TidemillError
 
@@ -39,6 +42,26 @@ def test_a_damaged_file_is_tried_elsewhere(tmp_path: Path, name: str, data: st.D
     except (BundleError, GateError) as refused:
         assert "\n" not in refused.headline
         assert "took longer" not in refused.headline
+
+
+JSON = EXAMPLE.parent / "protocol3"
+
+
+@pytest.mark.parametrize("name", ["golden.jsonl", "examples.json"])
+@FUZZ
+@given(data=st.data())
+def test_damaged_requests_are_read_or_refused(tmp_path: Path, name: str, data: st.DataObject) -> None:
+    """They are plain JSON, so that they need no process of their own to be read in."""
+    shutil.rmtree(tmp_path / "bundle", ignore_errors=True)
+    directory = Path(shutil.copytree(JSON, tmp_path / "bundle"))
+    (directory / name).write_bytes(data.draw(mutated((JSON / name).read_bytes())))
+    reseal(directory)
+    opened = open_bundle(directory)
+    try:
+        read_golden(opened)
+        read_examples(opened)
+    except (BundleError, GateError) as refused:
+        assert refused.remedy and "\n" not in refused.headline
 
 
 TABLE = (EXAMPLE / "reference.parquet").read_bytes()

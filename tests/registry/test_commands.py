@@ -89,9 +89,9 @@ def test_wrong_input_is_said_in_a_line_with_code_2(project: Layout, args: tuple[
 
 def test_verify_ends_with_1_when_something_was_altered(project: Layout) -> None:
     version = models.resolve(project, f"{NAME}/{POOR}")
-    (project.bundle(version.bundle) / "golden.parquet").write_bytes(b"x")
+    (project.bundle(version.bundle) / "golden.jsonl").write_bytes(b"x")
     done = tidemill(project, "models", "verify")
-    assert done.code == 1 and "golden.parquet" in done.out
+    assert done.code == 1 and "golden.jsonl" in done.out
 
 
 def test_export_repeats_the_parity_and_writes_the_registered_bundle(project: Layout, tmp_path: Path) -> None:
