@@ -16,8 +16,10 @@ from tidemill.domain.record import now
 from tidemill.journal.columns import to_rows
 from tidemill.journal.read import Journal
 from tidemill.journal.records import prediction_payload, to_prediction
-from tidemill.journal.seal import seal, seal_abandoned, segments
+from tidemill.journal.seal import seal
+from tidemill.journal.segments import segments
 from tidemill.journal.spool import Spool, abandoned
+from tidemill.journal.sweep import seal_abandoned
 from tidemill.journal.writer import Writer
 
 from .conftest import Make
@@ -60,8 +62,8 @@ from pathlib import Path
 from tidemill.domain.prediction import Feedback, new_prediction_id
 from tidemill.domain.record import now
 from tidemill.journal.records import feedback_payload
+from tidemill.journal.segments import segments
 from tidemill.journal.writer import Writer
-from tidemill.journal.seal import segments
 root = Path(sys.argv[1])
 (root / "spool").mkdir(parents=True)
 soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tidemill.journal.batches import open_batch
+from tidemill.journal.batches import is_batch, open_batch
+from tidemill.journal.frames import Frame
+from tidemill.journal.records import read_payload
+from tidemill.journal.segments import KINDS, Kind
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-Kind = Literal["predictions", "feedback"]
 
 _TIME = pa.timestamp("us", tz="UTC")
 _FLOATS = pa.list_(pa.float32())
@@ -40,7 +41,44 @@ SCHEMAS: dict[Kind, Any] = {
 }
 """Parquet schemas. Times are UTC to the microsecond."""
 
-_ROW_GROUP = 2048  # small, so that one id is found without reading the pictures beside it
+_AT_ONCE = 4096  # rows, or batches
+_MUCH = 4 << 20  # bytes of batches
+_ROW_GROUP = 2048  # rows; small, so that one id is found without reading all that is beside it
+_GROUP_BYTES = 8 << 20  # as many as that only where they are small
+
+
+def tables(frames: Iterable[Frame]) -> dict[Kind, pa.Table]:
+    """The rows of each kind. Some thousand at a time, for a row takes far more room in Python than in a table."""
+    waiting: dict[Kind, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
+    batches: list[bytes] = []
+    made: dict[Kind, list[pa.Table]] = {kind: [SCHEMAS[kind].empty_table()] for kind in KINDS}
+
+    def collect(least: int) -> None:
+        for kind in KINDS:
+            if len(waiting[kind]) >= least:
+                made[kind].append(to_table(kind, waiting[kind]))
+                waiting[kind] = []
+
+    def collect_batches() -> None:
+        if batches:
+            made["predictions"].append(batch_table(batches))
+            batches.clear()
+
+    size = 0
+    for each in frames:
+        if is_batch(each.payload):
+            batches.append(each.payload)
+            size += len(each.payload)
+            if size > _MUCH or len(batches) >= _AT_ONCE:
+                collect_batches()
+                size = 0
+            continue
+        [row] = read_payload(each.payload)
+        waiting["predictions" if row["kind"] == "prediction" else "feedback"].append(row)
+        collect(_AT_ONCE)
+    collect(1)
+    collect_batches()
+    return {kind: pa.concat_tables(parts) for kind, parts in made.items()}
 
 
 def to_table(kind: Kind, rows: Sequence[dict[str, Any]]) -> pa.Table:
@@ -77,7 +115,9 @@ def _lists(parts: Sequence[NDArray[np.float32]]) -> pa.ListArray:
 def to_parquet(table: pa.Table) -> bytes:
     """The table as one Parquet file, compressed with zstd."""
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", row_group_size=_ROW_GROUP)
+    average = max(1, table.nbytes // max(1, table.num_rows))
+    rows = max(1, min(_ROW_GROUP, _GROUP_BYTES // average))
+    pq.write_table(table, sink, compression="zstd", row_group_size=rows)
     return bytes(sink.getvalue())
 
 

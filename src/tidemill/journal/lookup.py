@@ -20,12 +20,13 @@ import pyarrow.parquet as pq
 
 from tidemill.domain.prediction import Feedback, Prediction, is_prediction_id, prediction_time
 from tidemill.journal.batches import glance, is_batch
-from tidemill.journal.columns import Kind, to_rows
+from tidemill.journal.columns import to_rows
 from tidemill.journal.frames import HEADER, check_header, frame, read_frame_at, read_frames
-from tidemill.journal.read import Journal, Tail
+from tidemill.journal.read import Journal
 from tidemill.journal.records import read_payload, to_feedback, to_prediction
-from tidemill.journal.seal import Segment, segments
+from tidemill.journal.segments import Kind, Segment, segments
 from tidemill.journal.spool import SUFFIX
+from tidemill.journal.tails import Tail
 
 FEW = 64
 """More ids than this at once are looked for in whole files, as `Journal` does."""
@@ -139,9 +140,9 @@ class _Heads(Tail):
                 file.seek(self.end)
             self.ignored = size - self.end
 
-    def rows(self, ids: Collection[str] | None = None) -> list[dict[str, Any]]:
+    def rows(self, ids: Collection[str]) -> list[dict[str, Any]]:
         with suppress(FileNotFoundError):  # then it was sealed, and they are there
-            for id in ids or ():
+            for id in ids:
                 if id not in self.predictions:
                     self._locate(id)
         return super().rows(ids)

@@ -7,7 +7,6 @@ its sealed form counts; one that vanished has become a segment that the listing 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -18,59 +17,11 @@ import pyarrow.parquet as pq
 
 from tidemill.domain.prediction import Feedback, Prediction, is_prediction_id, prediction_time
 from tidemill.errors import NotFoundError
-from tidemill.journal.batches import glance, is_batch, read_batch
-from tidemill.journal.columns import SCHEMAS, Kind, to_rows, to_table
-from tidemill.journal.frames import HEADER, check_header, read_frame_at, read_frames
-from tidemill.journal.records import read_payload, to_feedback, to_prediction
-from tidemill.journal.seal import Segment, segments
+from tidemill.journal.columns import SCHEMAS, to_rows, to_table
+from tidemill.journal.records import to_feedback, to_prediction
+from tidemill.journal.segments import Kind, Segment, segments
 from tidemill.journal.spool import SUFFIX
-
-
-@dataclass(slots=True)
-class Tail:
-    """What was read of a spool so far: the byte to go on from, of each prediction the place of its frame and its own in
-    that, and all feedback."""
-
-    path: Path
-    end: int = len(HEADER)
-    predictions: dict[str, tuple[int, int]] = field(default_factory=dict)
-    feedback: list[dict[str, Any]] = field(default_factory=list)
-    ignored: int = 0
-
-    def advance(self) -> None:
-        """Read what was appended since the last time. Raises FileNotFoundError when the spool was sealed."""
-        with self.path.open("rb") as file:
-            check_header(file.read(len(HEADER)), self.path.name)
-            file.seek(self.end)
-            content = file.read()
-        read = read_frames(content, 0)
-        for each in read.frames:
-            place = self.end + each.offset
-            if is_batch(each.payload):
-                self.predictions.update((id, (place, row)) for row, id in enumerate(glance(each.payload).ids))
-                continue
-            [fields] = read_payload(each.payload)
-            if fields["kind"] == "prediction":
-                self.predictions[fields["id"]] = place, 0
-            else:
-                self.feedback.append(fields)
-        self.end += read.end
-        self.ignored = read.ignored
-
-    def rows(self, ids: Collection[str] | None = None) -> list[dict[str, Any]]:
-        """The predictions with `ids`, or all; none when the spool was sealed meanwhile, for then they are there."""
-        try:
-            with self.path.open("rb") as file:
-                if ids is None:
-                    frames = read_frames(file.read(self.end)).frames
-                    read = (row for each in frames for row in read_payload(each.payload))
-                    return [row for row in read if row["kind"] == "prediction"]
-                wanted: dict[int, set[int]] = {}
-                for place, row in (self.predictions[each] for each in ids if each in self.predictions):
-                    wanted.setdefault(place, set()).add(row)
-                return [row for place in wanted for row in _rows(read_frame_at(file, place), wanted[place])]
-        except FileNotFoundError:
-            return []
+from tidemill.journal.tails import Tail
 
 
 class Journal:
@@ -87,16 +38,14 @@ class Journal:
         self, *, model: str | None = None, since: datetime | None = None, until: datetime | None = None
     ) -> pa.Table:
         """Rows as `columns.SCHEMAS` has them, oldest first; `since` and `until` are both inclusive."""
-        live = {stem: tail.rows() for stem, tail in self._advance().items()}
+        live = {stem: tail.table() for stem, tail in self._advance().items()}
         tables = [SCHEMAS["predictions"].empty_table()]
         condition = _condition(model, since, until)
         for segment in segments(self.root, "predictions"):
             live.pop(segment.stem, None)
             if (since is None or segment.last >= since) and (until is None or segment.first <= until):
                 tables.append(_read(segment, "predictions", condition))
-        for rows in live.values():
-            table = to_table("predictions", rows)
-            tables.append(table if condition is None else table.filter(condition))
+        tables += [table if condition is None else table.filter(condition) for table in live.values()]
         return pa.concat_tables(tables).sort_by([("at", "ascending"), ("id", "ascending")])
 
     def feedback(self, prediction_ids: Collection[str] | None = None) -> pa.Table:
@@ -154,10 +103,6 @@ class Journal:
             tails[path.stem] = tail
         self._tails = tails
         return tails
-
-
-def _rows(payload: bytes, wanted: Collection[int]) -> list[dict[str, Any]]:
-    return list(read_batch(payload, wanted)) if is_batch(payload) else read_payload(payload)
 
 
 def _read(segment: Segment, kind: Kind, condition: Any) -> pa.Table:

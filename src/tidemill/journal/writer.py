@@ -1,4 +1,8 @@
-"""A writer's life: appends to its spool, syncs it in the background, changes to a new one, seals the old."""
+"""A writer's life: appends to its spool, syncs it in the background, changes to a new one, has the old sealed.
+
+Sealing takes about a tenth of the time that answering took. A process that is busy leaves it for a calmer moment, or
+for somebody else who has Arrow: spools count as they are.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +14,21 @@ from pathlib import Path
 
 from tidemill.errors import StorageError, from_os_error
 from tidemill.journal.calm import Calm
-from tidemill.journal.seal import seal, seal_abandoned, seal_apart
 from tidemill.journal.spool import Spool
+from tidemill.journal.sweep import can_seal, left, sweep
 
 _TICK = 1.0  # seconds between two syncs
-_FEW = 2_000  # rows that are sealed in this process
 _RETRY = 30.0  # seconds until what could not be sealed is tried again
+_QUIET = 0.25  # of a core; a process that takes more has no time to seal
+_MOST = 512 << 20  # bytes of spools, and some are sealed however busy it is
+_PARTING = 5.0  # seconds after which no further spool is sealed at the end
 MUCH = 256 << 10  # bytes that are not written at once
 
 
 class Writer:
     """Appends payloads to the log under `root`; safe to use from several threads.
 
-    A spool is sealed when it holds `max_bytes` or `max_rows`, or is `max_age` seconds old, and at `close`.
+    Another spool is begun when one holds `max_bytes` or `max_rows`, or is `max_age` seconds old.
     """
 
     def __init__(
@@ -31,9 +37,9 @@ class Writer:
         self.root = root
         self._limits = (max_bytes, max_rows, max_age)
         self._lock = threading.Lock()
-        self._finished: list[Spool] = []
+        self._finished: list[Spool] = []  # to be synced, and let go
         self._synced = 0
-        self._retry_at = 0.0
+        self._retry: dict[Path, float] = {}
         self._stop = threading.Event()
         try:
             self._spool = Spool(root / "spool")
@@ -70,15 +76,18 @@ class Writer:
         return True
 
     def close(self) -> None:
-        """Seal what was written. What cannot be sealed now stays a spool, and counts as one."""
+        """Let go of what was written, and seal what there is time for; the rest stays spools, and counts."""
         self._stop.set()
         self._tender.join()
         self._sealer.join()
         with self._lock:
             self._finished.append(self._spool)
-        self._seal_finished()
-        for spool in self._finished:
-            spool.close()
+        self._let_go()
+        if can_seal():
+            until = time.monotonic() + _PARTING
+            for _ in sweep(self.root):
+                if time.monotonic() > until:
+                    break
 
     def _is_full(self) -> bool:
         max_bytes, max_rows, max_age = self._limits
@@ -102,18 +111,11 @@ class Writer:
 
     def _tend(self) -> None:
         while not self._stop.wait(_TICK):
+            self._let_go()
             self._sync()
             with self._lock:
                 if self._is_full() and self._spool.sound:
                     self._change()
-
-    def _seal(self) -> None:
-        """By another thread than syncs: it takes as long as it takes."""
-        with suppress(Exception):  # whatever keeps it from them: this writer's own log is to be sealed
-            seal_abandoned(self.root)
-        while not self._stop.wait(_TICK):
-            if time.monotonic() >= self._retry_at:
-                self._seal_finished()
 
     def _sync(self) -> None:
         spool, size = self._spool, self._spool.size
@@ -126,12 +128,30 @@ class Writer:
             return  # the spool is marked: the next append opens another, or says why it cannot
         self._synced = size
 
-    def _seal_finished(self) -> None:
-        for spool in list(self._finished):
-            try:
-                (seal if spool.rows <= _FEW else seal_apart)(self.root, spool.path)
-            except Exception:  # whatever keeps it from being sealed: it stays a spool, and counts as one
-                self._retry_at = time.monotonic() + _RETRY
-                continue
+    def _let_go(self) -> None:
+        """Whoever seals them takes their locks."""
+        while self._finished:
+            spool = self._finished[0]
+            with suppress(StorageError), self.calm.syncing():
+                spool.sync()
             spool.close()
-            self._finished.remove(spool)
+            del self._finished[0]
+
+    def _seal(self) -> None:
+        """By another thread than syncs: it takes as long as it takes."""
+        busy, seen = time.process_time(), time.monotonic()
+        while can_seal() and not self._stop.wait(_TICK):
+            took, since = time.process_time() - busy, time.monotonic() - seen
+            if took < _QUIET * since or left(self.root) > _MOST:
+                with suppress(Exception):  # whatever keeps it from looking: it looks again
+                    self._sweep()
+            busy, seen = time.process_time(), time.monotonic()
+
+    def _sweep(self) -> None:
+        """One spool, of this writer or of any that is gone."""
+        now = time.monotonic()
+        self._retry = {path: at for path, at in self._retry.items() if at > now}
+        for path, sealed in sweep(self.root, but=self._retry):
+            if sealed:
+                return
+            self._retry[path] = now + _RETRY

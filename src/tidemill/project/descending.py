@@ -96,19 +96,18 @@ def _answered(layout: Layout) -> Iterator[pa.Table]:
     """
     import pyarrow.parquet as pq
 
-    from tidemill.journal.columns import to_table
-    from tidemill.journal.read import Tail
-    from tidemill.journal.seal import segments
+    from tidemill.journal.segments import segments
     from tidemill.journal.spool import SUFFIX
+    from tidemill.journal.tails import Tail
 
     live = {}
     for path in sorted((layout.log / "spool").glob(f"*{SUFFIX}")):
         tail = Tail(path)
         with suppress(FileNotFoundError):
             tail.advance()
-            live[path.stem] = tail.rows()
+            live[path.stem] = tail.table()
     for segment in segments(layout.log, "predictions"):
         live.pop(segment.stem, None)
         yield pq.read_table(segment.path, columns=list(_COLUMNS))
-    for rows in live.values():
-        yield to_table("predictions", rows).select(list(_COLUMNS))
+    for table in live.values():
+        yield table.select(list(_COLUMNS))

@@ -30,10 +30,10 @@ def feedback(layout: Layout, pairs: Iterable[tuple[str, str]]) -> int:
     from tidemill.bundle.read import read_record
     from tidemill.domain.prediction import Feedback
     from tidemill.domain.record import now
-    from tidemill.journal.read import Journal
+    from tidemill.journal.find import LoggedAnswers
 
     given = list(pairs)
-    journal = Journal(layout.log)
+    journal = LoggedAnswers(layout.log)
     found = journal.find_all([prediction_id for prediction_id, _ in given])
     signatures = {each: read_record(layout.bundle(each))[0].signature for each in {p.bundle for p in found.values()}}
     entries = []

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tidemill.journal.read import Journal
+from tidemill.journal.find import Answers
 from tidemill.serve.failure import unknown_model
 from tidemill.serve.limits import Bodies
 from tidemill.serve.metrics import Meters
@@ -30,7 +30,7 @@ class Service:
         self,
         models: Sequence[ServedModel],
         sink: PredictionSink,
-        journal: Journal,
+        journal: Answers,
         shared: Shared | None = None,
         *,
         answer_unlogged: bool = False,

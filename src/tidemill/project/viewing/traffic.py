@@ -23,7 +23,7 @@ from tidemill.journal.batches import glance, is_batch
 from tidemill.journal.frames import HEADER, check_header, read_frames
 from tidemill.journal.read import Journal
 from tidemill.journal.records import from_micros, read_payload, to_micros
-from tidemill.journal.seal import Segment, segments
+from tidemill.journal.segments import Segment, segments
 from tidemill.journal.spool import SUFFIX
 from tidemill.project.viewing.records import Bucket, LabelsView, TrafficView
 
