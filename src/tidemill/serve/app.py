@@ -6,6 +6,7 @@ import itertools
 import re
 import time
 from pathlib import Path
+from typing import Literal
 
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
@@ -22,6 +23,7 @@ from tidemill.serve.logs import TRACE, say_request
 from tidemill.serve.metrics import CONTENT_TYPE
 from tidemill.serve.openapi import openapi
 from tidemill.serve.playground.app import playground
+from tidemill.serve.playground.door import Door
 from tidemill.serve.playground.shown import Shown
 from tidemill.serve.service import Service
 from tidemill.serve.slot import Slot
@@ -29,6 +31,8 @@ from tidemill.serve.tracing import open_tracer
 from tidemill.serve.v1 import Plain
 from tidemill.serve.v2 import Infer, v2_routes
 
+Ui = Literal["page", "none"] | Path
+"""What is at /ui: the server's own page, nothing, or what the process that listens on this socket makes."""
 _DOCS = Path(__file__).parent / "static" / "docs.html"
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SAFE = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
@@ -37,9 +41,9 @@ _PLAIN, _INFER = Plain(), Infer()
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'self' 'unsafe-inline'; connect-src 'self'"
 
 
-def build_app(service: Service, access: Access, *, access_log: bool = False) -> Guard:
+def build_app(service: Service, access: Access, *, access_log: bool = False, ui: Ui = "page") -> Guard:
     """The application for one service. With `access_log` each request is a line of JSON on standard error."""
-    return Guard(Router(_routes(service)), service, access, access_log)
+    return Guard(Router([*_routes(service), *_page(service, access, ui)]), service, access, access_log)
 
 
 class Guard:
@@ -130,13 +134,6 @@ def _routes(service: Service) -> list[BaseRoute]:
     async def home(request: Request) -> Response:
         return RedirectResponse("/docs")
 
-    async def to_page(request: Request) -> Response:
-        return RedirectResponse("/ui/")  # what is relative on the page starts there
-
-    def shown() -> list[Shown]:
-        models = [slot.model for slot in service.slots]
-        return [Shown(model.name, model.version, model.predictor.opened) for model in models]
-
     return [
         Route("/v1/models/{name}:predict", Predict(service, _PLAIN), methods=["POST"]),
         Route("/v1/models/{name}/versions/{version}:predict", Predict(service, _PLAIN), methods=["POST"]),
@@ -145,7 +142,24 @@ def _routes(service: Service) -> list[BaseRoute]:
         Route("/metrics", metrics),
         Route("/openapi.json", description),
         Route("/docs", docs),
-        Route("/ui", to_page),
-        Mount("/ui", playground(shown)),
         Route("/", home),
     ]
+
+
+def _page(service: Service, access: Access, ui: Ui) -> list[BaseRoute]:
+    """What people see at /ui."""
+
+    async def to_page(request: Request) -> Response:
+        return RedirectResponse("/ui/")  # what is relative on the page starts there
+
+    def shown() -> list[Shown]:
+        models = [slot.model for slot in service.slots]
+        return [Shown(model.name, model.version, model.predictor.opened) for model in models]
+
+    if ui == "none":
+        return []
+    page: ASGIApp = playground(shown)
+    if isinstance(ui, Path):
+        access.page_asks = True
+        page = Door(ui, page, access, service.bodies, lambda: service.draining)
+    return [Route("/ui", to_page), Mount("/ui", page)]

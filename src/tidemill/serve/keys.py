@@ -48,6 +48,14 @@ class Keys:
             raise too_many(f"the token {token.name!r} may ask {token.rate}", f"try again in {wait} s", wait)
         return token.name
 
+    def knows(self, given: bytes, right: Right) -> bool:
+        """Whether `check` would find the token in this header, and good for `right`. It counts nothing."""
+        now = time.monotonic()
+        if now >= self._due:
+            self._look(now)
+        found = self._known.get(given) or self._find(given)
+        return found is not None and right in found[0].scopes
+
     def _find(self, given: bytes) -> tuple[Token, Meter | None] | None:
         token = find_token(self._tokens, given[7:]) if given.startswith(b"Bearer ") else None
         if token is None:

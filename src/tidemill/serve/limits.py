@@ -24,6 +24,7 @@ _BEARER = b"Bearer "
 _HEARD = 1024  # Host and Origin pairs that are kept as heard
 _PREDICT = ("/v1/", "/v2", "/ui")
 _REPOSITORY = "/v2/repository"
+_PAGE_DATA = frozenset({"/ui/models.json", "/ui/examples.json"})
 _DESCRIPTION = frozenset({"/", "/openapi.json"})
 _OPEN = (
     frozenset({"/v2/health/live", "/v2/health/ready", "/docs"}) | OPEN
@@ -59,6 +60,8 @@ class Access:
 
     def __init__(self, loopback: bool, token: str | None, keys: Keys | None = None) -> None:
         self.loopback = loopback
+        self.page_asks = False
+        """Whether what is mounted at /ui asks for the token itself; what it reads of the models is asked for here."""
         self._token = None if token is None else _BEARER + token.encode()
         self._keys = keys
         self._heard: set[tuple[bytes, bytes]] = set()
@@ -82,14 +85,27 @@ class Access:
         if self._token is None and self._keys is None:
             return
         right = needed(scope["path"])
-        if given[:7].lower() == b"bearer ":  # RFC 9110: however it is written
-            given = _BEARER + given[7:].strip()
+        if self.page_asks and scope["path"].startswith("/ui/") and scope["path"] not in _PAGE_DATA:
+            return
+        given = _as_bearer(given)
         if right is None or (self._token is not None and hmac.compare_digest(given, self._token)):
             return
         if self._keys is None or not (name := self._keys.check(given, right)):
             wrong = "the token is not known here" if given.startswith(_BEARER) else "a token is needed"
             raise refusal(401, wrong, "send the header  Authorization: Bearer TOKEN")
         scope[USER] = name
+
+    @property
+    def asks(self) -> bool:
+        """Whether a token is asked for."""
+        return self._token is not None or self._keys is not None
+
+    def knows(self, given: bytes) -> bool:
+        """Whether the value of an Authorization header is good for predictions. It is not counted as a request."""
+        given = _as_bearer(given)
+        if self._token is not None and hmac.compare_digest(given, self._token):
+            return True
+        return self._keys is not None and self._keys.knows(given, "predict")
 
     def _hear(self, host: bytes, origin: bytes) -> None:
         if self.loopback and _name(host.decode("latin-1")) not in _LOCAL:
@@ -183,6 +199,11 @@ async def _piece(receive: Receive) -> tuple[bytes, bool]:
 
 def _too_large() -> Exception:
     return refusal(413, f"the body is larger than {MAX_BODY >> 20} MB", "send less at a time")
+
+
+def _as_bearer(given: bytes) -> bytes:
+    """RFC 9110: however the scheme is written."""
+    return _BEARER + given[7:].strip() if given[:7].lower() == b"bearer " else given
 
 
 def _name(host: str) -> str:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import uvicorn
 
 from tidemill.errors import BusyError, InputError, from_os_error
-from tidemill.journal.read import Journal
-from tidemill.serve.app import Guard, build_app
+from tidemill.journal.find import Answers
+from tidemill.serve.app import Guard, Ui, build_app
 from tidemill.serve.limits import Access
 from tidemill.serve.logs import say
 from tidemill.serve.model import ServedModel
@@ -73,7 +73,7 @@ def run_server(
     models: Sequence[tuple[ServedModel, Watched | None]],
     *,
     sink: PredictionSink,
-    journal: Journal,
+    journal: Answers,
     access: Access,
     on_ready: Callable[[], None],
     access_log: bool = False,
@@ -81,6 +81,7 @@ def run_server(
     shared: Path | None = None,
     tls: Tls | None = None,
     answer_unlogged: bool = False,
+    ui: Ui = "page",
 ) -> None:
     """Serve `models`, each with what is watched for it, until SIGTERM or SIGINT.
 
@@ -95,7 +96,7 @@ def run_server(
     async def main() -> None:
         workers = Shared(shared) if shared else None
         service = Service([model for model, _ in models], sink, journal, workers, answer_unlogged=answer_unlogged)
-        server = _Server(_config(build_app(service, access, access_log=access_log), tls), service, on_ready)
+        server = _Server(_config(build_app(service, access, access_log=access_log, ui=ui), tls), service, on_ready)
         watchers = [
             Watcher(watched.manifest, slot, watched.load)
             for slot, (_, watched) in zip(service.slots, models, strict=True)

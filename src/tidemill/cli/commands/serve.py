@@ -51,6 +51,14 @@ class _Serve(click.Command):
 @click.option("--tls-cert", type=click.Path(path_type=Path), help="Certificate in PEM, to answer over HTTPS.")
 @click.option("--tls-key", type=click.Path(path_type=Path), help="The certificate's key in PEM, without a password.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that answer.")
+@click.option(
+    "--ui",
+    default="page",
+    show_default=True,
+    type=click.Choice(["page", "gradio", "none"]),
+    help="The page at /ui; gradio makes it in a process of its own, and needs tidemill[gradio].",
+)
+@click.option("--ui-socket", type=click.Path(path_type=Path), hidden=True)
 @click.option("--worker", hidden=True)
 @click.option("--until-stdin-closes", is_flag=True, hidden=True)
 def command(
@@ -65,6 +73,8 @@ def command(
     tls_cert: Path | None,
     tls_key: Path | None,
     workers: int,
+    ui: Literal["page", "gradio", "none"],
+    ui_socket: Path | None,
     worker: str | None,
     until_stdin_closes: bool,
 ) -> None:
@@ -98,5 +108,7 @@ def command(
         tls_key=tls_key,
         workers=workers,
         worker=worker,
+        ui=ui,
+        ui_socket=ui_socket,
         until_stdin_closes=until_stdin_closes,
     )
