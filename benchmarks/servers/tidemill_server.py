@@ -30,7 +30,7 @@ class Forgetful(ParquetSink):
         return True
 
 
-gc.set_threshold(100_000, 50, 100)
+gc.set_threshold(50_000)  # as the command does
 bundle, port, log = Path(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
 name = read_record(bundle)[0].name
 model = load_model(bundle, name=name, version=0, expected=None, runtime=OnnxRuntime(), threads=2, proofs=None)

@@ -31,10 +31,9 @@ class Share:
 def described() -> str:
     """The machine in one line, and who runs where."""
     apart = f"load from CPU {_listed(CLIENT_CPUS)}, servers on {_listed(SERVER_CPUS)}"
-    return (
-        f"{len(_USABLE)} cores, {platform.machine()}, Python {platform.python_version()}; "
-        f"{apart if APART else 'load and servers on the same CPUs (to part them takes three)'}"
-    )
+    mixed = "load and servers share the CPUs, so that each takes from the other (to part them takes three)"
+    cores = f"{len(_USABLE)} cores, {platform.machine()}, Python {platform.python_version()}"
+    return f"{cores}; {apart if APART else mixed}"
 
 
 def _listed(cpus: frozenset[int]) -> str:
