@@ -87,6 +87,8 @@ class Guard:
         except Exception as error:  # the outermost frame of a request
             if not status:
                 failure = to_failure(error, request_id)
+                if failure.status == 429:
+                    self.count_refusal(scope)
                 await send_json(named, failure.status, render(failure, scope["path"]), failure.headers)
         finally:
             self.service.bodies.release(scope)
@@ -115,6 +117,12 @@ class Guard:
                     self._addresses[f"{base}{end}".encode()] = protocol, slot
                     self._addresses[f"{base}/versions/{slot.model.version}{end}".encode()] = protocol, slot
         return self._addresses.get(url)
+
+    def count_refusal(self, scope: Scope) -> None:
+        """Count a prediction that was refused because its token asks too often."""
+        found = self.address(scope["path"].encode())
+        if found is not None:
+            self.service.meters.model(found[1].model).failures["rate"] += 1
 
     def request_id(self, given: str) -> str:
         """The id that the client gave, if it can be one; or the next of this server's own."""

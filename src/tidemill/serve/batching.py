@@ -17,19 +17,18 @@ import numpy as np
 
 from tidemill.bundle.decide import decide
 from tidemill.domain.prediction import new_prediction_ids
-from tidemill.errors import BusyError, GateError, InputError, StorageError
+from tidemill.errors import BusyError, StorageError
 from tidemill.ports import Answered, Scored
+from tidemill.serve.blame import explained, reason
 from tidemill.serve.job import Answer, Feed, Job, Results
 from tidemill.serve.logs import say_crash
 from tidemill.serve.metrics import Meters
 from tidemill.serve.model import ServedModel
 from tidemill.serve.pace import Pace
 from tidemill.serve.recording import Recorder
+from tidemill.serve.room import BATCH_ROWS, Room
 
-BATCH_ROWS = 32  # a batch is closed when it has so many
 SLICE_ROWS = 256  # a single larger request goes through the graph in such pieces
-WAITING_ROWS = 4096  # beyond so many the server is busy
-DEADLINE = 10.0  # seconds: who would wait longer is refused at once
 INLINE = 0.002  # seconds that the event loop may be kept from its other work
 _PAYS = 0.75  # a share is taken when it needs at most this part of the time of everything
 
@@ -52,25 +51,48 @@ class Engine:
         self._pumping = self._closing = False
         self._idle = asyncio.Event()
         self._pace = Pace(model.seconds)
+        self._room = Room(self._pace, self._series)
         self._threads: list[threading.Thread] = []
 
     def submit(self, job: Job) -> None:
         """Queue a request. Raises BusyError when it would wait too long, StorageError while nothing can be logged."""
         if self._recorder.refuses:
+            self._series.failures["log"] += 1
             raise StorageError("the prediction log does not take anything", "look at the disk that holds it")
-        rows = job.given.rows
-        if self._rows and self._rows + rows > WAITING_ROWS:
-            raise BusyError(f"{self._rows} inputs are waiting already", "try again in a second")
-        if self._rows and self._pace.expected(self._rows) > DEADLINE:
-            raise BusyError(f"an answer would take longer than {DEADLINE:.0f} s", "try again in a second")
+        given = job.given
+        if self._rows:
+            self._room.check(self._rows, given, len(self._threads))
+        if given.timeout:
+            job = self._timed(job)
         self._unanswered += 1
         self._series.pending = self._unanswered
         with self._lock:
             self._waiting.append(job)
-            self._rows += rows
+            self._rows += given.rows
         if not self._pumping:
             self._pumping = True
             self._loop.call_soon(self._pump)
+
+    def _timed(self, job: Job) -> Job:
+        """The job as one that is refused when its time is over and it still waits."""
+
+        def reply(answer: Answer | Exception) -> None:
+            timer.cancel()
+            job.reply(answer)
+
+        timed = Job(job.given, job.received, reply, job.gone)
+        timer = self._loop.call_later(job.given.timeout, self._expire, timed)
+        return timed
+
+    def _expire(self, job: Job) -> None:
+        with self._lock:
+            try:
+                self._waiting.remove(job)
+            except ValueError:  # it is being computed
+                return
+            self._rows -= job.given.rows
+        headline = f"its turn did not come within the request's {job.given.timeout:g} s"
+        self._refuse([job], self._room.refusal(self._rows, headline, len(self._threads)), "timeout")
 
     @property
     def alive(self) -> bool:
@@ -174,7 +196,7 @@ class Engine:
         except Exception as error:  # whatever it is, the client hears of it, and the server goes on
             if len(wanted) > 1:
                 return [*found, *(each for job in wanted for each in self._computed([job]))]
-            return [*found, (wanted, self._explained(error, wanted[0]))]
+            return [*found, (wanted, explained(error, wanted[0].given))]
 
     def _results(self, batch: list[Job]) -> Results:
         began = time.perf_counter()
@@ -198,7 +220,7 @@ class Engine:
         """Have it logged, and then answered."""
         for batch, results in computed:
             if isinstance(results, Exception):
-                self._refuse(batch, results)
+                self._refuse(batch, results, reason(results))
             else:
                 self._recorder.put(
                     self._answered(batch, results),
@@ -217,7 +239,7 @@ class Engine:
     def _reply(self, batch: list[Job], results: Results, error: StorageError | None) -> None:
         if error is not None:
             self._meters.log_failures += 1
-            self._refuse(batch, error)
+            self._refuse(batch, error, "log")
             return
         series = self._series
         series.batch.observe(len(results.ids))
@@ -234,10 +256,10 @@ class Engine:
         series.requests += len(batch)
         self._answered_all(len(batch))
 
-    def _refuse(self, batch: list[Job], error: Exception) -> None:
+    def _refuse(self, batch: list[Job], error: Exception, reason: str) -> None:
         for job in batch:
             self._hand(job, error)
-        self._series.failures += len(batch)
+        self._series.failures[reason] += len(batch)
         self._answered_all(len(batch))
 
     def _hand(self, job: Job, answer: Answer | Exception) -> None:
@@ -252,16 +274,6 @@ class Engine:
         self._series.pending = self._unanswered
         if not self._unanswered:
             self._idle.set()
-
-    def _explained(self, error: Exception, job: Job) -> Exception:
-        """Where the graph has no number for an input, or none for these tensors, it is the request that is wrong."""
-        if isinstance(error, GateError):
-            return InputError(error.headline, "the model has no answer for such an input: look at its values")
-        if job.given.feed is not None and not isinstance(error, InputError | StorageError):
-            return InputError(
-                "the graph does not take these tensors", "look at their values: see /docs for what it takes"
-            )
-        return error
 
 
 def _feed(batch: list[Job], model: ServedModel) -> Feed:

@@ -44,7 +44,7 @@ def parse_json(body: bytes) -> Any:
 
 def _no_json(body: bytes, why: str) -> InputError:
     if body.startswith(_COMPRESSED):
-        return refusal(415, "the body is compressed", "send it as it is, without Content-Encoding")
+        return refusal(415, "the body is compressed", "say so:  Content-Encoding: gzip  is taken, or send it as it is")
     if body.startswith(_PICTURES):
         return refusal(
             415, "the body is a picture, and its Content-Type does not say so",

@@ -24,7 +24,8 @@ Feed = Mapping[str, "NDArray[Any]"]
 class Given(NamedTuple):
     """What a request gave: raw inputs, or a feed that is ready for the graph; one of the two is None.
 
-    `kept` is what the log keeps of it, its latency not known yet. `shapes` of feeds in one batch agree.
+    `kept` is what the log keeps of it, its latency not known yet. `shapes` of feeds in one batch agree. `timeout` is
+    how many seconds it may wait for its turn; 0 where the server decides.
     """
 
     inputs: Sequence[Raw] | None
@@ -32,6 +33,7 @@ class Given(NamedTuple):
     rows: int
     kept: tuple[Asked, ...]
     shapes: tuple[tuple[int, ...], ...] = ()
+    timeout: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,6 +9,7 @@ import ipaddress
 from starlette.types import Receive, Scope
 
 from tidemill.errors import BusyError, ConfigError, InputError
+from tidemill.serve.coding import Unpacker, unpacker
 from tidemill.serve.failure import ClientGone, refusal
 from tidemill.serve.keys import Keys
 from tidemill.serve.logs import USER
@@ -142,27 +143,29 @@ class Bodies:
         self._held = 0
 
     async def read(self, scope: Scope, receive: Receive) -> bytes:
-        """The whole body, which counts as held until `release`.
+        """The whole body, unpacked, which counts as held until `release`.
 
-        Raises InputError: 413 when it is too large, 408 when it comes too slowly; BusyError when too much is held.
+        Raises InputError: 413 when it is too large, as it comes or unpacked, 408 when it comes too slowly, 415 and 400
+        as `unpacker`; BusyError when too much is held.
         """
         length = header(scope, b"content-length")
         if length.isdigit() and int(length) > MAX_BODY:
             raise _too_large()
+        unpack = unpacker(header(scope, b"content-encoding"))
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 body, more = await _piece(receive)
-                if not more:
+                if not more and unpack is None:
                     return body
                 scope[_HELD] = 0
-                self._hold(scope, len(body))
-                pieces = [body]
+                pieces = [self._kept(scope, body, unpack)]
                 while more:
-                    piece, more = await _piece(receive)
-                    pieces.append(piece)
-                    self._hold(scope, len(piece))
+                    body, more = await _piece(receive)
+                    pieces.append(self._kept(scope, body, unpack))
         except TimeoutError:
             raise body_too_slow() from None
+        if unpack is not None:
+            unpack.finish()
         return b"".join(pieces)
 
     def reserve(self, scope: Scope, size: int) -> None:
@@ -174,6 +177,13 @@ class Bodies:
     def release(self, scope: Scope) -> None:
         """The request with `scope` was answered."""
         self._held -= scope.pop(_HELD, 0)
+
+    def _kept(self, scope: Scope, piece: bytes, unpack: Unpacker | None) -> bytes:
+        """A piece as it is held: of one that is unpacked, a byte more than may be held shows that it is too large."""
+        if unpack is not None:
+            piece = unpack.feed(piece, MAX_BODY - scope[_HELD] + 1)
+        self._hold(scope, len(piece))
+        return piece
 
     def _hold(self, scope: Scope, size: int) -> None:
         scope[_HELD] += size

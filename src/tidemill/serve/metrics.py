@@ -30,7 +30,18 @@ _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 
 _ROWS = (1, 2, 4, 8, 16, 32, 128, 1024)
 _OF_MODEL = ("model", "version")
 _OF_KSERVE = ("model_name", "model_version")
-_COUNTS = ("requests", "failures", "rows", "runs", "pending", "waited", "computed")
+_COUNTS = ("requests", "rows", "runs", "pending", "waited", "computed")
+_REASONS: Mapping[str, str] = {
+    "queue_full": "REJECTED",  # more waits than may wait
+    "too_slow": "REJECTED",  # it would have waited longer than anybody may
+    "timeout": "REJECTED",  # it has waited, or would have, longer than it wanted to
+    "rate": "REJECTED",  # its token asks too often
+    "client_gone": "CANCELED",
+    "input": "BACKEND",  # the model has no answer for it
+    "model": "BACKEND",  # the model failed
+    "log": "OTHER",  # the answer could not be logged
+}
+"""Why a request for a prediction was not answered, and what Triton calls it."""
 _OF_SERVER = ("in_flight", "log_failures", "feedback", "refused")
 
 
@@ -72,13 +83,15 @@ class ModelMeters:
     def __init__(self, labels: tuple[str, str]) -> None:
         self.labels = labels
         self.seconds, self.batch = Distribution(_SECONDS), Distribution(_ROWS)
-        self.requests = self.failures = self.rows = self.runs = self.pending = 0
+        self.failures = dict.fromkeys(_REASONS, 0)
+        self.requests = self.rows = self.runs = self.pending = 0
         self.waited = self.computed = 0.0
 
     def plain(self) -> dict[str, Any]:
         """As JSON has it."""
         return {
             "labels": self.labels, "seconds": self.seconds.plain(), "batch": self.batch.plain(),
+            "failures": self.failures,
             **{name: getattr(self, name) for name in _COUNTS},
         }  # fmt: skip
 
@@ -86,6 +99,8 @@ class ModelMeters:
         """What another counted of the same version."""
         self.seconds.add(plain["seconds"])
         self.batch.add(plain["batch"])
+        for reason, count in plain["failures"].items():
+            self.failures[reason] = self.failures.get(reason, 0) + count
         for name in _COUNTS:
             setattr(self, name, getattr(self, name) + plain[name])
 
@@ -167,6 +182,7 @@ class Meters(Collector):
                 getattr(each, attribute).add_to(family, each.labels)
             yield family
         yield _counter("tidemill_predictions", "Answered rows.", ((m.labels, m.rows) for m in all_models))
+        yield from self._of_failures(all_models)
         for name, text, value in _TRITON:  # without a type: the library would end a counter's name in _total
             triton = UnknownMetricFamily(f"nv_inference_{name}", f"As Triton names it: {text}.", labels=_OF_MODEL)
             for each in all_models:
@@ -179,10 +195,27 @@ class Meters(Collector):
             pending.add_metric(each.labels, each.pending)
         yield pending
 
+    def _of_failures(self, all_models: Sequence[ModelMeters]) -> Iterator[Metric]:
+        own = CounterMetricFamily(
+            "tidemill_request_failures", "Requests that were refused or failed.", labels=[*_OF_MODEL, "reason"]
+        )
+        triton = UnknownMetricFamily(
+            "nv_inference_request_failure", "As Triton names it: refused and failed requests.",
+            labels=[*_OF_MODEL, "reason"],
+        )  # fmt: skip
+        for each in all_models:
+            known = Counter(dict.fromkeys(_REASONS.values(), 0))
+            for reason, count in each.failures.items():
+                own.add_metric([*each.labels, reason], count)
+                known[_REASONS.get(reason, "OTHER")] += count
+            for name, count in known.items():
+                triton.add_metric([*each.labels, name], count)
+        yield own
+        yield triton
+
 
 _TRITON: tuple[tuple[str, str, Callable[[ModelMeters], float]], ...] = (
     ("request_success", "answered requests", lambda each: each.requests),
-    ("request_failure", "refused and failed requests", lambda each: each.failures),
     ("count", "answered rows", lambda each: each.rows),
     ("exec_count", "runs of the graph", lambda each: each.runs),
     (

@@ -18,6 +18,10 @@ class Pace:
         """Seconds for so many rows."""
         return (self._start + self._row * rows) * self._drift
 
+    def clears(self, rows: int, batch: int, threads: int) -> float:
+        """Seconds until so many rows are computed by `threads` side by side, `batch` rows at a time."""
+        return self.expected(batch) * rows / batch / threads
+
     def took(self, rows: int, seconds: float) -> None:
         """A batch of so many rows was computed."""
         measured = self._start + self._row * rows

@@ -2,8 +2,8 @@
 
 Of what a small model's answer costs, the layers between the socket and the model would be most: a scope, a task, a
 receive channel, two messages. A request that is as nearly all are takes none of them: `POST /v1/models/NAME:predict`
-of a JSON body that comes with its length and is not large, on a connection that waits for no other answer. All others
-go through the application; checks, limits, answers and errors are the same code on both ways.
+of a JSON body that comes with its length, is not large and not compressed, on a connection that waits for no other
+answer. All others go through the application; checks, limits, answers and errors are the same code on both ways.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class QuickProtocol(PatientProtocol):
                 length.isdigit()
                 and int(length) <= LARGEST
                 and len(headers) == len(self.headers)
+                and b"content-encoding" not in headers
                 and not self.expect_100_continue
                 and not self.parser.should_upgrade()
                 and self.parser.get_http_version() == "1.1"
@@ -178,6 +179,8 @@ class _Quick:
             self._send(200, body, kind, b"".join(b"%b: %b\r\n" % each for each in headers))
             return
         failure = to_failure(answer, self._request)
+        if failure.status == 429:
+            self._guard.count_refusal(self._scope)
         more = b"".join(b"%b: %b\r\n" % each for each in failure.headers)
         self._send(failure.status, render(failure, self._scope["path"]), JSON, more)
 

@@ -17,6 +17,7 @@ from tidemill.serve.binary import DTYPES, Binary, from_binary
 from tidemill.serve.inputs import MAX_ROWS, decode_base64, files, rows
 from tidemill.serve.job import Given
 from tidemill.serve.pixels import is_shape
+from tidemill.serve.wishes import refuse_shared_memory
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,7 +74,10 @@ def _part(plain: Any, binary: Binary) -> _Part:
         raise InputError('an item of "inputs" is not a tensor', "each needs name, datatype, shape and data")
     name, datatype, shape, data = (plain.get(key) for key in ("name", "datatype", "shape", "data"))
     parameters = plain.get("parameters")
-    size = parameters.get("binary_data_size") if isinstance(parameters, dict) else None
+    size = None
+    if isinstance(parameters, dict):
+        size = parameters.get("binary_data_size")
+        refuse_shared_memory(parameters)
     if not isinstance(name, str) or not isinstance(datatype, str) or (size is None and not isinstance(data, _DATA)):
         raise InputError("a tensor lacks name, datatype or data", "each needs name, datatype, shape and data")
     if not is_shape(shape):

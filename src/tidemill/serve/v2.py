@@ -1,12 +1,14 @@
 """The Open Inference Protocol, version 2, over HTTP (https://github.com/kserve/open-inference-protocol).
 
-With the extension for binary tensors (docs/protocol/extension_binary_data.md of triton-inference-server/server).
+With the extensions for binary tensors and for classifications (docs/protocol/extension_binary_data.md and
+extension_classification.md of triton-inference-server/server).
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
+import numpy as np
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,22 +16,22 @@ from starlette.routing import BaseRoute, Route
 
 from tidemill import __version__
 from tidemill.domain.bundle import Tensor
-from tidemill.errors import InputError, nearest
 from tidemill.serve.address import Body, Headers, Predict
 from tidemill.serve.binary import LENGTH, split_body, to_binary
 from tidemill.serve.job import Answer, Given
 from tidemill.serve.model import ServedModel
 from tidemill.serve.service import Service
 from tidemill.serve.tensors import DATATYPES, RAW_INPUT, read_tensors
+from tidemill.serve.wishes import Asked, read_wishes
 
-_OUTPUTS = ("scores", "embedding", "output")
+_EXTENSIONS = ["binary_tensor_data", "classification"]
 
 
 def v2_routes(service: Service) -> list[BaseRoute]:
     """All addresses of the protocol."""
 
     async def server(request: Request) -> Response:
-        return _json({"name": "tidemill", "version": __version__, "extensions": ["binary_tensor_data"]})
+        return _json({"name": "tidemill", "version": __version__, "extensions": _EXTENSIONS})
 
     async def live(request: Request) -> Response:
         return _json({"live": True})
@@ -68,7 +70,9 @@ class Infer:
     def read(self, model: ServedModel, headers: Headers, body: bytes) -> tuple[Given, Asked]:
         """The inputs of an infer request. Raises InputError."""
         document, binary = split_body(headers, body)
-        return read_tensors(model.bundle, document, binary), _asked(document)
+        asked = read_wishes(document, model.signature)
+        given = read_tensors(model.bundle, document, binary)
+        return (given._replace(timeout=asked.timeout) if asked.timeout else given), asked
 
     def write(self, answer: Answer, asked: Asked) -> Body:
         """Outputs that were asked for in binary stand behind the JSON."""
@@ -96,14 +100,6 @@ def describe(model: ServedModel, versions: list[str]) -> dict[str, Any]:
     }
 
 
-class Asked(NamedTuple):
-    """Which outputs a request wants, which of them in binary, and the id that it gave itself."""
-
-    outputs: tuple[str, ...]
-    binary: frozenset[str]
-    id: str | None
-
-
 def render(answer: Answer, asked: Asked) -> tuple[dict[str, Any], list[bytes]]:
     """The answer's document, and what follows it; prediction ids are in its parameters, in the order of the rows."""
     arrays = {"scores": answer.scores, "embedding": answer.embedding}
@@ -113,6 +109,9 @@ def render(answer: Answer, asked: Asked) -> tuple[dict[str, Any], list[bytes]]:
         if name == "output":
             output: dict[str, Any] = {"name": name, "datatype": "BYTES", "shape": [len(answer.outputs)]}
             values: Any = answer.outputs
+        elif name in asked.classes:
+            values = likeliest(answer, asked.classes[name])
+            output = {"name": name, "datatype": "BYTES", "shape": [len(answer.outputs), len(values) // len(answer.ids)]}
         else:
             output = {"name": name, "datatype": "FP32", "shape": list(arrays[name].shape)}
             values = arrays[name].ravel()
@@ -128,22 +127,19 @@ def render(answer: Answer, asked: Asked) -> tuple[dict[str, Any], list[bytes]]:
     return {**document, "parameters": {"prediction_ids": answer.ids}, "outputs": outputs}, binary
 
 
-def _asked(document: dict[str, Any]) -> Asked:
-    request_id = document.get("id")
-    parameters = document.get("parameters")
-    everything = isinstance(parameters, dict) and parameters.get("binary_data_output") is True
-    listed = document.get("outputs") or [{"name": name} for name in _OUTPUTS]
-    names, binary = [], set()
-    for each in listed if isinstance(listed, list) else [None]:
-        own = each if isinstance(each, dict) else {}
-        name = own.get("name")
-        if name not in _OUTPUTS:
-            raise InputError(f"unknown output {str(name)[:60]!r}", nearest(str(name)[:60], _OUTPUTS, kind="outputs"))
-        names.append(str(name))
-        wishes = own.get("parameters")
-        if (wishes.get("binary_data", everything) if isinstance(wishes, dict) else everything) is True:
-            binary.add(str(name))
-    return Asked(tuple(dict.fromkeys(names)), frozenset(binary), request_id if isinstance(request_id, str) else None)
+def likeliest(answer: Answer, count: int) -> list[str]:
+    """`score:index:label` of each row's `count` best classes, or of all where they are fewer; the best first.
+
+    Of equal scores the first class's is first. The rows' texts follow each other.
+    """
+    labels = answer.model.signature.labels
+    places = np.argsort(-answer.scores, axis=1, kind="stable")[:, :count].tolist()
+    written = answer.results.written[answer.start : answer.stop]
+    return [
+        f"{row[place].decode()}:{place}:{labels[place]}"
+        for row, best in zip(written, places, strict=True)
+        for place in best
+    ]
 
 
 def _metadata(tensor: Tensor) -> dict[str, Any]:

@@ -21,7 +21,10 @@ from tritonclient.utils import (  # type: ignore[import-not-found,unused-ignore]
     triton_to_np_dtype,
 )
 
-_MORE = ("request_id", "model_version", "request_compression_algorithm")
+_MORE = (
+    "request_id", "model_version", "request_compression_algorithm", "response_compression_algorithm", "timeout",
+    "priority", "sequence_id", "sequence_start",
+)  # fmt: skip
 
 
 def arguments(module: Any, asked: dict[str, Any]) -> dict[str, Any]:
@@ -34,7 +37,11 @@ def arguments(module: Any, asked: dict[str, Any]) -> dict[str, Any]:
             array = np.frombuffer(base64.b64decode(each["raw"]), triton_to_np_dtype(each["datatype"]))
         tensor = module.InferInput(each["name"], each["shape"], each["datatype"])
         inputs.append(tensor.set_data_from_numpy(array.reshape(each["shape"]), binary_data=asked["binary"]))
-    outputs = [module.InferRequestedOutput(name, binary_data=asked["binary"]) for name in asked.get("outputs", ())]
+    classes = asked.get("classes", {})
+    outputs = [
+        module.InferRequestedOutput(name, binary_data=asked["binary"], class_count=classes.get(name, 0))
+        for name in asked.get("outputs", ())
+    ]
     more: dict[str, Any] = {name: asked[name] for name in _MORE if name in asked}
     return {"model_name": asked["model"], "inputs": inputs, "outputs": outputs or None, **more}
 

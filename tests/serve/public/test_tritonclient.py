@@ -148,6 +148,35 @@ def test_a_request_without_outputs_gets_all_in_binary(ask: Ask) -> None:
     assert all("data" not in each and each["parameters"]["binary_data_size"] > 0 for each in outputs)
 
 
+@pytest.mark.parametrize("algorithm", ["gzip", "deflate"])
+def test_a_compressed_request_is_answered_as_it_would_be_plain(url: str, ask: Ask, algorithm: str) -> None:
+    _, scores = plain(url, "sizes", ROWS)
+    asked = infer("sizes", *columns(), binary=True, request_compression_algorithm=algorithm)
+    asked["response_compression_algorithm"] = algorithm  # which a server may leave
+    for answer in ask([asked, {**asked, "binary": False}, {"do": "infer in threads", "all": [asked]}]):
+        one = answer if isinstance(answer["ok"], dict) else {"ok": answer["ok"][0]}
+        assert read(one)[1].tobytes() == scores.tobytes()
+
+
+@pytest.mark.parametrize("binary", [False, True], ids=["json", "binary"])
+def test_classes_are_given_as_triton_gives_them(url: str, ask: Ask, binary: bool) -> None:
+    outputs, scores = plain(url, "sizes", ROWS)
+    (answer,) = ask([infer("sizes", *columns(), binary=binary, classes={"scores": 2})])
+    assert "ok" in answer, answer
+    shapes = {each["name"]: (each["datatype"], each["shape"]) for each in answer["ok"]["document"]["outputs"]}
+    assert shapes["scores"] == ("BYTES", [3, 2])
+    found = [b64decode(each).decode().split(":", 2) for each in answer["ok"]["values"]["scores"]]
+    assert [label for _, _, label in found[::2]] == outputs
+    for row, (value, index, _) in zip(scores, found[::2], strict=True):
+        assert np.float32(value) == row[int(index)] == row.max()
+
+
+def test_a_priority_and_a_timeout_that_does_not_end_change_nothing(url: str, ask: Ask) -> None:
+    _, scores = plain(url, "sizes", ROWS)
+    (answer,) = ask([infer("sizes", *columns(), binary=True, priority=1, timeout=10_000_000)])
+    assert read(answer)[1].tobytes() == scores.tobytes()
+
+
 def test_what_the_server_says_of_itself(ask: Ask) -> None:
     simple = ["is_server_live", "is_server_ready", "get_server_metadata"]
     named = [
@@ -158,7 +187,7 @@ def test_what_the_server_says_of_itself(ask: Ask) -> None:
     asked = [{"do": each} for each in simple] + [{"do": each, "of": of} for each, of in named]
     live, ready, server, seven, first, model = (each["ok"] for each in ask(asked))
     assert (live, ready, seven, first) == (True, True, True, True)
-    assert server["name"] == "tidemill" and server["extensions"] == ["binary_tensor_data"]
+    assert server["name"] == "tidemill" and server["extensions"] == ["binary_tensor_data", "classification"]
     assert model["versions"] == ["1", "7"] and model["inputs"][0]["datatype"] == "UINT8"
 
 
@@ -209,7 +238,10 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "another shape": (infer("digits", NINE, binary=False), "422", "shape"),
     "no number": (infer("sizes", *NOT_FINITE, binary=True), "422", "width"),
     "no picture": (infer("digits", texts("image", [b"GIF89a"]), binary=True), "422", "picture"),
-    "a body in gzip": (infer("sizes", *columns(), binary=True, request_compression_algorithm="gzip"), "400 or 415", ""),
+    "a sequence": (infer("sizes", *columns(), binary=True, sequence_id=5, sequence_start=True), "400", "sequence_id"),
+    "classes of a number": (infer("price", *columns(), binary=True, classes={"scores": 1}), "400", "classification"),
+    "classes of an embedding": (infer("sizes", *columns(), binary=True, classes={"embedding": 1}), "400", "embedding"),
+    "a timeout below none": (infer("sizes", *columns(), binary=True, timeout=-1), "400", "timeout"),
     "a configuration, which the protocol has not": ({"do": "get_model_config", "of": ["digits"]}, "404", ""),
 }
 
