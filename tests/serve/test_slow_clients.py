@@ -107,7 +107,7 @@ def test_a_chunked_body_without_end_is_refused_and_memory_stays(port: int) -> No
             request("POST", PREDICT, {"transfer-encoding": "chunked"}).replace(b"content-length: 0\r\n", b"")
         )
         received = _pour(connection, piece, 1 << 30)
-    assert status_of(received) in (0, 413)
+    assert status_of(received) in (0, 408, 413)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 << 10  # KB
 
 

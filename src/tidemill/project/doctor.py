@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 GIB = 1 << 30
-_SERVING = ("numpy", "pillow", "onnxruntime", "tokenizers", "pyarrow", "starlette", "uvicorn")
+_SERVING = ("numpy", "pillow", "onnxruntime", "starlette", "uvicorn")
 _TRAINING = (
     "torch",
     "lightning",
@@ -57,6 +57,8 @@ def examine(layout: Layout | None) -> list[Finding]:
 def _machine() -> Iterator[Finding]:
     yield Finding("python", "ok", f"{platform.python_version()} at {sys.executable}")
     yield _installed("serving", _SERVING, "tidemill")
+    yield _installed("text", ("tokenizers",), "tidemill[text]")
+    yield _installed("tables", ("pyarrow",), "tidemill[parquet]")
     yield _installed("training", _TRAINING, "tidemill[train]")
     if (git := shutil.which("git")) is None:
         yield Finding("git", "fail", "not found", "install git: data versions and runs are tied to commits")

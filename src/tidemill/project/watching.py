@@ -15,6 +15,7 @@ from tidemill.domain.record import now, to_plain
 from tidemill.domain.registry import Event, ModelVersion, fold
 from tidemill.errors import BundleError, GateError, NotFoundError, StateError
 from tidemill.files import locked
+from tidemill.journal.sweep import seal_abandoned
 from tidemill.project import data, models, reports, serving, training
 from tidemill.project.configuration import config, config_like
 from tidemill.project.layout import Layout
@@ -138,6 +139,7 @@ def _promoted(layout: Layout, decision: RetrainDecision, candidate: ModelVersion
 
 
 def _traffic(layout: Layout, model: ModelVersion, settings: Config, since: datetime | None) -> _Traffic:
+    seal_abandoned(layout.log)  # servers leave it to whoever has the time, and Arrow
     table = serving.log(layout).window(model.name, version=model.number, since=since, until=None)
     table = table.slice(max(0, table.num_rows - settings.monitor.window_rows))
     if not table.num_rows:
