@@ -42,13 +42,13 @@ def ours(bundle: Path, place: Path, *more: str) -> Iterator[tuple[str, str, int]
 
 
 @contextmanager
-def logging_or_not(bundle: Path, place: Path, *, log: bool) -> Iterator[str]:
-    """Where Tidemill's predictions are asked for, by a server with its log or with a sink that forgets."""
+def logging_or_not(bundle: Path, place: Path, *, log: bool) -> Iterator[tuple[str, int]]:
+    """Where Tidemill's predictions are asked for, and the process: with its log, or with a sink that forgets."""
     port, folder = free_port(), Path(tempfile.mkdtemp(dir=place))
     command = [sys.executable, str(SCRIPTS / "tidemill_server.py"), str(bundle), str(port), str(folder)]
-    with running(command, port, place, "/v2/health/ready", {} if log else {"TIDEMILL_BENCHMARK_FORGET": "1"}):
+    with running(command, port, place, "/v2/health/ready", {} if log else {"TIDEMILL_BENCHMARK_FORGET": "1"}) as pid:
         name = json.loads((bundle / "bundle.json").read_text())["name"]
-        yield f"http://127.0.0.1:{port}/v1/models/{name}:predict"
+        yield f"http://127.0.0.1:{port}/v1/models/{name}:predict", pid
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -73,7 +73,7 @@ def server(bench: Bench, name: str) -> Iterator[str]:
         with peer_server(name, python, bundle / "model.onnx", "table", bench.place) as url:
             yield url
     else:
-        with logging_or_not(bundle, bench.place, log=False) as url:
+        with logging_or_not(bundle, bench.place, log=False) as (url, _):
             yield url
 
 
