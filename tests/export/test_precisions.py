@@ -14,6 +14,7 @@ import pytest
 from tests.bundle.sources import LINEAGE, picture_model, sentence_model, table_model
 from tidemill.backends.exporters.onnx import OnnxExporter
 from tidemill.backends.exporters.precisions.halves import to_halves
+from tidemill.backends.exporters.precisions.static import Calibration
 from tidemill.backends.families.networks.source import NetworkModel
 from tidemill.backends.runtimes.onnx import OnnxRuntime
 from tidemill.bundle.golden import read_golden, replay
@@ -46,8 +47,8 @@ def _export(folder: Path, model: NetworkModel, examples: Examples, precision: Pr
         limits.max_changed = limits.max_loss = limits.max_class_loss = 1.0
     return export(
         model, examples, name="rows", config=settings, lineage=LINEAGE, metrics={"accuracy": 0.0}, per_class={},
-        exporter=OnnxExporter(precision, lambda: _feeds(model, examples, folder)), runtime=OnnxRuntime(),
-        bundles=folder / "bundles", staging=folder / "staging", threads=1,
+        exporter=OnnxExporter(precision, lambda: Calibration(_feeds(model, examples, folder), ())),
+        runtime=OnnxRuntime(), bundles=folder / "bundles", staging=folder / "staging", threads=1,
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The ONNX exporter as the settings want it; for int8_static with training rows to calibrate with."""
+"""The ONNX exporter as the settings want it; for int8_static with rows to calibrate with."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from tidemill.backends.exporters.onnx import OnnxExporter
+    from tidemill.backends.exporters.precisions.static import Calibration
     from tidemill.config.schema import ExportConfig
     from tidemill.dataset.read import PackedDataset
-    from tidemill.ports import Feed, SourceModel
+    from tidemill.ports import Feed, Raw, SourceModel
 
 _BATCH = 16
 
@@ -25,20 +28,37 @@ def exporter_of(settings: ExportConfig, model: SourceModel, data: PackedDataset)
     return OnnxExporter(settings.precision, lambda: calibration(model, data, settings.calibration_rows))
 
 
-def calibration(model: SourceModel, data: PackedDataset, rows: int) -> Sequence[Feed]:
-    """Batches of at most `rows` training rows, drawn at random and always the same.
+def calibration(model: SourceModel, data: PackedDataset, rows: int) -> Calibration:
+    """At most `rows` training rows to measure on, and at most as many to choose by: of val, or other training rows.
 
-    Not of the test split: the parity gate shall judge by rows whose ranges the graph has not seen.
+    Not of the test split: the parity gate shall judge by rows that the graph has not seen. Drawn at random, always the
+    same ones.
     """
+    from tidemill.backends.exporters.precisions.static import Calibration
+
+    drawn, others = _drawn(data, "train", 2 * rows), _drawn(data, "val", rows)
+    measured = data.examples("train", np.sort(drawn[:rows])).inputs
+    split, numbers = ("val", others) if len(others) else ("train", drawn[rows:])
+    held_back = data.examples(split, np.sort(numbers)).inputs
+    return Calibration(*_prepared(model, measured, held_back))
+
+
+def _drawn(data: PackedDataset, split: str, rows: int) -> NDArray[np.int64]:
+    number = sum(each.rows for each in data.version.splits if each.name == split)
+    return np.random.default_rng(0).choice(number, min(rows, number), replace=False)
+
+
+def _prepared(model: SourceModel, *parts: Sequence[Raw]) -> list[list[Feed]]:
+    """Each of `parts` in batches, as the graph takes them."""
     from tidemill.bundle.preprocess import Preprocessor
     from tidemill.bundle.read import TOKENIZER
 
-    number = data.split("train").rows
-    chosen = np.sort(np.random.default_rng(0).choice(number, min(rows, number), replace=False))
-    inputs = data.examples("train", chosen).inputs
     content: bytes | None = getattr(model, "tokenizer", None)  # only models of text have one
     with tempfile.TemporaryDirectory() as folder:
         if content is not None:
             (Path(folder) / TOKENIZER).write_bytes(content)
         preprocessor = Preprocessor(model.preprocessing, Path(folder) / TOKENIZER if content is not None else None)
-        return [preprocessor.prepare(inputs[start : start + _BATCH]) for start in range(0, len(inputs), _BATCH)]
+        return [
+            [preprocessor.prepare(inputs[start : start + _BATCH]) for start in range(0, len(inputs), _BATCH)]
+            for inputs in parts
+        ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,19 +12,18 @@ from tidemill.bundle.graph import audit_graph
 from tidemill.errors import BundleError, GateError
 
 if TYPE_CHECKING:
+    from tidemill.backends.exporters.precisions.static import Calibration
     from tidemill.domain.bundle import Precision
-    from tidemill.ports import Exporter, Feed, SourceModel
+    from tidemill.ports import Exporter, SourceModel
 
 
 class OnnxExporter:
     """Converts torch modules, scikit-learn pipelines, and XGBoost boosters; networks also to fewer bits.
 
-    `calibration` gives batches of training rows, whose ranges int8_static keeps; no other precision asks for them.
+    `calibration` gives the rows that int8_static is made with; no other precision asks for them.
     """
 
-    def __init__(
-        self, precision: Precision = "float32", calibration: Callable[[], Sequence[Feed]] | None = None
-    ) -> None:
+    def __init__(self, precision: Precision = "float32", calibration: Callable[[], Calibration] | None = None) -> None:
         self._precision = precision
         self._calibration = calibration
 
@@ -50,16 +49,17 @@ class OnnxExporter:
             return
         import onnx
 
-        from tidemill.backends.exporters.precisions import halves, integers
+        from tidemill.backends.exporters.precisions import dynamic, halves, static
 
         graph = onnx.load(path)
         if self._precision == "float16":
             halves.to_halves(graph)
             onnx.save(graph, path)
         elif self._precision == "int8_dynamic":
-            integers.to_integers_dynamic(graph, path)
+            dynamic.to_integers_dynamic(graph, path)
         else:
-            integers.to_integers_static(graph, path, self._calibration() if self._calibration else ())
+            none = static.Calibration((), ())
+            static.to_integers_static(graph, path, self._calibration() if self._calibration else none)
 
 
 def _check(model: SourceModel, path: Path) -> None:

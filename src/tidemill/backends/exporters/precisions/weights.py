@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 MULTIPLYING = ("Conv", "Gemm", "MatMul")
 """Operators with most of a network's weights and nearly all of its work."""
 
+LOOKING_UP = ("Gather",)
+"""Of a text encoder: its table of words is half of its weights."""
+
 
 def check_reducible(model: ModelProto, precision: str) -> None:
     """Raises GateError naming the estimators of a graph that has no weights to make smaller."""
