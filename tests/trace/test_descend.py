@@ -92,6 +92,18 @@ def test_the_command(project: Project) -> None:
     assert len(tidemill(layout, "trace", TAG, "--json", "--ids").json["ids"]) == len(ids)
 
 
+def test_a_model_without_a_version_is_told_from_nothing(project: Project) -> None:
+    said = tidemill(project[0], "trace", loop.NAME)
+    assert said.code == 2 and f"{loop.NAME}@champion" in said.err and f"{loop.NAME}/1" in said.err
+
+
+def test_a_damaged_file_of_the_log_is_named(project: Project) -> None:
+    path = next((project[0].log / "predictions").glob("*.parquet"))
+    path.write_bytes(path.read_bytes()[:300])
+    said = tidemill(project[0], "trace", TAG)
+    assert said.code == 1 and path.name in said.err and "damaged" in said.err
+
+
 @pytest.mark.parametrize(
     ("given", "error"),
     [("nothing", InputError), ("", InputError), ("flowers-v1.0.1", NotFoundError), ("flowers/9", NotFoundError)],

@@ -22,7 +22,7 @@ from tidemill.cli.commands.trace import command
 from tidemill.domain.digest import Digest
 from tidemill.domain.prediction import new_prediction_id
 from tidemill.domain.record import now
-from tidemill.errors import InputError, NotFoundError
+from tidemill.errors import InputError, NotFoundError, StorageError
 from tidemill.project import data, models, serving, tracing, watching
 from tidemill.project.layout import Layout
 from tidemill.stages.trace import Link, Trace
@@ -72,7 +72,9 @@ def test_the_decision_that_asked_for_the_model_and_its_report(project: Project, 
     assert found.links[-2].name == done.decision.id
     assert links(tracing.trace(layout, ids[0]))["data"].detail.endswith("3 files rehashed")
     shutil.rmtree(layout.datasets / f"{loop.NAME}-v1.0.0")
-    assert links(tracing.trace(layout, ids[0]))["data"].detail.endswith("files not here")
+    away = tracing.trace(layout, ids[0])
+    assert (away.verified, links(away)["data"].verified) == (True, None)
+    assert "not on this machine" in links(away)["data"].reason
     report = layout.reports / done.decision.report / "report.json"
     report.write_bytes(report.read_bytes().replace(b"accuracy", b"Accuracy", 1))
     assert broken(tracing.trace(layout, answered)) == ["report"]
@@ -152,8 +154,9 @@ def test_an_altered_spec(project: Project, change: Callable[[dict[str, object]],
 
 def test_a_spec_that_is_missing_or_no_json(project: Project) -> None:
     layout, ids = project
-    spec_of(layout).write_text("{")
-    assert "cannot be read" in links(tracing.trace(layout, ids[0]))["run"].reason
+    for garbage in ("{", "[" * 100_000):
+        spec_of(layout).write_text(garbage)
+        assert "cannot be read" in links(tracing.trace(layout, ids[0]))["run"].reason
     spec_of(layout).unlink()
     found = tracing.trace(layout, ids[0])
     assert broken(found) == ["run", "config", "code", "environment"]
@@ -174,6 +177,41 @@ def test_a_tag_that_is_gone(project: Project) -> None:
     assert broken(tracing.trace(layout, ids[0])) == ["data"]
 
 
+def test_without_a_repository_or_git_it_says_which(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    layout, ids = project
+    (layout.root / ".git").rename(layout.root / "kept")
+    found = links(tracing.trace(layout, ids[0]))
+    assert found["code"].reason == found["data"].reason == "the project is in no git repository here"
+    (layout.root / "kept").rename(layout.root / ".git")
+    monkeypatch.setenv("PATH", "")
+    found = links(tracing.trace(layout, ids[0]))
+    assert found["code"].reason == found["data"].reason == "git is not installed here"
+
+
+@pytest.mark.parametrize("kind", ["predictions", "feedback"])
+def test_a_damaged_file_of_the_log_is_named(project: Project, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    layout, ids = project
+    monkeypatch.chdir(layout.root)
+    serving.feedback(layout, [(ids[0], "aster")])
+    whole = {path: path.read_bytes() for path in (layout.log / kind).glob("*.parquet")}
+    for alter in (lambda old: old[:200], lambda _: b"nothing", lambda old: old[:4] + bytes(200) + old[204:]):
+        for path, content in whole.items():
+            path.write_bytes(alter(content))
+        with pytest.raises(StorageError, match=r"\.parquet of the prediction log is damaged") as raised:
+            tracing.trace(layout, ids[0])
+        assert raised.value.remedy
+    for path, content in whole.items():
+        path.write_bytes(content)
+    assert tracing.trace(layout, ids[0]).verified
+
+
+def test_a_database_that_is_none(project: Project) -> None:
+    layout, ids = project
+    layout.database.write_bytes(bytes(range(256)) * 40)
+    with pytest.raises(StorageError, match="not a database"):
+        tracing.trace(layout, ids[0])
+
+
 def test_an_altered_ledger(project: Project) -> None:
     layout, ids = project
     with closing(sqlite3.connect(layout.database)) as database:
@@ -186,6 +224,17 @@ def test_an_altered_ledger(project: Project) -> None:
     found = tracing.trace(layout, ids[0])
     assert broken(found) == ["model"]
     assert links(found)["model"].reason == "the ledger was altered at line 1"
+
+
+@pytest.mark.parametrize("more", [["--ids"], ["--ids", "--json"]])
+def test_what_goes_the_other_way_is_refused(project: Project, monkeypatch: pytest.MonkeyPatch, more: list[str]) -> None:
+    layout, ids = project
+    monkeypatch.chdir(layout.root)
+    up = CliRunner().invoke(command, [ids[0], *more])
+    assert up.exit_code == 2 and "--ids" in up.output
+    for option in ("--files", "--diff"):
+        down = CliRunner().invoke(command, ["flowers/1", option])
+        assert down.exit_code == 2 and option in down.output
 
 
 def test_the_command_shows_a_broken_link_beside_the_others(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,11 +22,12 @@ def print_trace(trace: Trace, *, files: bool) -> None:
     for link in trace.links:
         last = link is trace.links[-1]
         _print(link, last=last)
+        width = max((len(file.path) for file in link.files), default=0)
         for file in link.files if files else ():
             mark, colour = _MARKS[file.verified]
             rail = " " if last else "│"
             click.echo(
-                f"{click.style(rail, dim=True)} {'':<11} {click.style(mark, fg=colour)} {file.path:<30} "
+                f"{click.style(rail, dim=True)} {'':<11} {click.style(mark, fg=colour)} {file.path:<{width}}  "
                 f"{click.style(file.digest.short, dim=True)}"
             )
 

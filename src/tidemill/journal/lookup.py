@@ -10,20 +10,19 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tidemill.domain.prediction import Feedback, Prediction, is_prediction_id, prediction_time
-from tidemill.journal.batches import glance, is_batch
 from tidemill.journal.columns import to_rows
-from tidemill.journal.frames import HEADER, check_header, frame, read_frame_at, read_frames
+from tidemill.journal.damage import readable
+from tidemill.journal.heads import Heads
 from tidemill.journal.read import Journal
-from tidemill.journal.records import read_payload, to_feedback, to_prediction
+from tidemill.journal.records import to_feedback, to_prediction
 from tidemill.journal.segments import Kind, Segment, segments
 from tidemill.journal.spool import SUFFIX
 from tidemill.journal.tails import Tail
@@ -33,8 +32,6 @@ FEW = 64
 
 _SETTLED = 2_000_000_000  # ns: a folder that changed later than this before it was listed may have changed since
 _KEY = {"predictions": "id", "feedback": "prediction_id"}
-_FRAME = len(frame(b""))  # bytes: a payload's length, and its CRC-32
-_BATCH = 5  # bytes: a batch's mark, and the length of its head
 _Bounds = tuple[tuple[str, str] | None, ...]
 
 
@@ -48,7 +45,7 @@ class Lookup(Journal):
 
     def _advance(self) -> Mapping[str, Tail]:
         for path in (self.root / "spool").glob(f"*{SUFFIX}"):
-            self._tails.setdefault(path.stem, _Heads(path))
+            self._tails.setdefault(path.stem, Heads(path))
         return super()._advance()
 
     def find_all(self, prediction_ids: Iterable[str]) -> dict[str, Prediction]:
@@ -105,75 +102,19 @@ class Lookup(Journal):
         """The rows with these ids; of a row group that holds none only the ids are read."""
         key = _KEY[kind]
         if segment.path not in self._reaches:
-            self._reaches[segment.path] = _reaches(_footer(segment.path, _stamp(segment.path)), key)
+            with readable(segment.path):
+                self._reaches[segment.path] = _reaches(_footer(segment.path, _stamp(segment.path)), key)
         groups = [at for at, reach in enumerate(self._reaches[segment.path]) if _may_hold(reach, ids)]
         if not groups:
             return
-        with pq.ParquetFile(segment.path, metadata=_footer(segment.path, _stamp(segment.path))) as file:
+        footer = _footer(segment.path, _stamp(segment.path))
+        with readable(segment.path), pq.ParquetFile(segment.path, metadata=footer) as file:
             for group in groups:
                 held = file.read_row_group(group, columns=[key], use_threads=False)[key].to_pylist()
                 places = [at for at, each in enumerate(held) if each in ids]
                 if places:  # compared here: to give Arrow the ids loads pandas
                     table = file.read_row_group(group, use_threads=False)
                     yield from to_rows(pa.concat_tables(table.slice(at, 1) for at in places))
-
-
-class _Heads(Tail):
-    """A tail that passes over what was asked: a spool may hold 64 MB of pictures. Ids are looked for in heads as bytes.
-
-    The CRC of a batch is checked where rows of it are read: one that does not fit raises StorageError then.
-    """
-
-    __slots__ = ("_batches",)
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self._batches: list[tuple[int, bytes]] = []
-
-    def advance(self) -> None:
-        with self.path.open("rb") as file:
-            check_header(file.read(len(HEADER)), self.path.name)
-            size = os.fstat(file.fileno()).st_size
-            file.seek(self.end)
-            while length := self._take(file, size):
-                self.end += length
-                file.seek(self.end)
-            self.ignored = size - self.end
-
-    def rows(self, ids: Collection[str]) -> list[dict[str, Any]]:
-        with suppress(FileNotFoundError):  # then it was sealed, and they are there
-            for id in ids:
-                if id not in self.predictions:
-                    self._locate(id)
-        return super().rows(ids)
-
-    def _locate(self, id: str) -> None:
-        said = id.encode()
-        for place in [place for place, head in self._batches if said in head]:
-            with self.path.open("rb") as file:
-                ids = glance(read_frame_at(file, place)).ids
-            self.predictions.update((id, (place, row)) for row, id in enumerate(ids))
-
-    def _take(self, file: BinaryIO, size: int) -> int:
-        """Remember the frame at `end`; its length, 0 where no whole one is there."""
-        head = file.read(_FRAME + _BATCH)
-        whole = _FRAME + int.from_bytes(head[:4], "little")
-        if len(head) <= _FRAME or whole == _FRAME or self.end + whole > size:  # lost power can leave zeros
-            return 0
-        if is_batch(head[_FRAME:]):
-            more = int.from_bytes(head[_FRAME + 1 :], "little")
-            if _FRAME + _BATCH + more > whole:
-                return 0  # damaged: nothing behind it counts
-            self._batches.append((self.end, head[_FRAME:] + file.read(more)))
-            return whole
-        head = (head + file.read(max(0, whole - len(head))))[:whole]
-        found = read_frames(head, 0).frames
-        for fields in read_payload(found[0].payload) if found else ():
-            if fields["kind"] == "prediction":
-                self.predictions[fields["id"]] = self.end, 0
-            else:
-                self.feedback.append(fields)
-        return whole if found else 0
 
 
 @lru_cache(maxsize=64)

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from tidemill.domain.registry import Event
 
 _TAG = re.compile(r"([A-Za-z0-9][A-Za-z0-9_-]*)-v\d+\.\d+\.\d+")
-_COLUMNS = ("id", "at", "model", "version", "bundle")
-FORMS = "a prediction's id, a model version (digits@champion, digits/3) or a data version (digits-v1.0.0)"
+FORMS = (
+    "a prediction's id (26 letters and digits), a model version (digits@champion, digits/3) "
+    "or a data version (digits-v1.0.0)"
+)
 
 
 def descend(layout: Layout, subject: str) -> Descent:
@@ -40,10 +42,20 @@ def descend(layout: Layout, subject: str) -> Descent:
         versions = offspring(events, subject)
         return Descent("data", subject, digest, _counted(layout, versions), problem)
     if "@" not in subject and "/" not in subject:
-        raise InputError(f"{subject[:80]!r} cannot be traced", f"give {FORMS}")
+        raise _not_traced(subject, events)
     version = models.resolve(layout, subject)
     versions = [each for each in offspring(events) if (each.name, each.number) == (version.name, version.number)]
     return Descent("model", str(version), version.bundle, _counted(layout, versions), problem)
+
+
+def _not_traced(subject: str, events: Sequence[Event]) -> InputError:
+    versions = [str(each.payload["version"]) for each in events if (each.kind, each.model) == ("registered", subject)]
+    if versions:
+        return InputError(
+            f"{subject} is a model: its versions are traced one by one",
+            f"say which:  tidemill trace {subject}/{versions[-1]}, or {subject}@champion",
+        )
+    return InputError(f"{subject[:80]!r} cannot be traced", f"give {FORMS}")
 
 
 def answer_ids(layout: Layout, descent: Descent) -> Iterator[str]:
@@ -96,18 +108,21 @@ def _answered(layout: Layout) -> Iterator[pa.Table]:
     """
     import pyarrow.parquet as pq
 
+    from tidemill.journal.damage import readable
+    from tidemill.journal.heads import ANSWERED, Heads
     from tidemill.journal.segments import segments
     from tidemill.journal.spool import SUFFIX
-    from tidemill.journal.tails import Tail
 
     live = {}
     for path in sorted((layout.log / "spool").glob(f"*{SUFFIX}")):
-        tail = Tail(path)
+        tail = Heads(path)
         with suppress(FileNotFoundError):
             tail.advance()
-            live[path.stem] = tail.table()
+            live[path.stem] = tail
     for segment in segments(layout.log, "predictions"):
         live.pop(segment.stem, None)
-        yield pq.read_table(segment.path, columns=list(_COLUMNS))
-    for table in live.values():
-        yield table.select(list(_COLUMNS))
+        with readable(segment.path):
+            table = pq.read_table(segment.path, columns=list(ANSWERED))
+        yield table
+    for tail in live.values():
+        yield tail.answered()

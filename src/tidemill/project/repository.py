@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import weakref
 from collections.abc import Sequence
@@ -58,6 +60,15 @@ class Objects:
             asked.flush()
             found.append(_answer(said))
         return found
+
+
+def missing(layout: Layout) -> str:
+    """Why git can say nothing of this project, in words; empty where it can."""
+    if shutil.which("git") is None:
+        return "git is not installed here"
+    folders = (layout.root, *layout.root.parents)
+    there = "GIT_DIR" in os.environ or any((folder / ".git").exists() for folder in folders)
+    return "" if there else "the project is in no git repository here"
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

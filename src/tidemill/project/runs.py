@@ -96,5 +96,5 @@ def read_spec(content: bytes | None) -> tuple[RunSpec | None, str]:
         return None, "the run's spec.json is missing"
     try:
         return from_plain(RunSpec, json.loads(content)), ""
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return None, f"the run's spec.json cannot be read: {str(error)[:100]}"

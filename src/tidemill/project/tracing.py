@@ -23,7 +23,7 @@ from tidemill.domain.run import RunSpec
 from tidemill.errors import BundleError, InputError
 from tidemill.project import models, reports, serving
 from tidemill.project.layout import Layout
-from tidemill.project.repository import Objects
+from tidemill.project.repository import Objects, missing
 from tidemill.project.runs import read_spec, run_files
 from tidemill.stages.trace import File, Findings, Trace, walk
 
@@ -85,7 +85,7 @@ class Tracer:
         files = run_files(layout, run)
         spec, spec_problem = self._spec(files.get("spec.json"))
         tag = bundle.lineage.dataset if bundle else spec.dataset if spec else ""
-        git = _Git(self._git, spec.code.commit if spec else "", tag)
+        git = _Git(layout, self._git, spec.code.commit if spec else "", tag)
         dataset, dataset_problem = git.dataset()
         shards, shard_problem, shard_files = self._shards(dataset)
         decision = _decision(events, bundle.lineage.decision if bundle else None)
@@ -142,7 +142,7 @@ class Tracer:
         folders = [self._layout.data / dataset.name, self._layout.datasets / dataset.tag] if dataset else []
         folder = next((each for each in folders if dataset and _holds(each, dataset)), None)
         if dataset is None or folder is None:
-            return "files not here" if dataset else "", "", ()
+            return "", "", ()
         shards = [shard for split in dataset.splits for shard in split.shards]
         files = tuple(_rehashed(folder, shard.path, shard.digest) for shard in shards)
         for file in files:
@@ -209,8 +209,8 @@ def _registered_run(events: Sequence[Event], prediction: Prediction) -> str:
 class _Git:
     """What the repository holds of a commit and of a data version's tag."""
 
-    def __init__(self, objects: Objects, commit: str, tag: str) -> None:
-        self._commit, self._tag = commit, tag
+    def __init__(self, layout: Layout, objects: Objects, commit: str, tag: str) -> None:
+        self._layout, self._commit, self._tag = layout, commit, tag
         match = re.fullmatch(r"([A-Za-z0-9_-]+)-v[0-9.]+", tag)
         asked = {"commit": f"{commit}^{{commit}}"} if re.fullmatch(r"[0-9a-f]{7,64}", commit) else {}
         if match:
@@ -221,7 +221,9 @@ class _Git:
     def commit_problem(self) -> str:
         if "commit" not in self._found:
             return f"{self._commit[:60]!r} is no commit"
-        return "" if self._found["commit"] is not None else f"this repository has no commit {self._commit[:12]}"
+        if self._found["commit"] is not None:
+            return ""
+        return missing(self._layout) or f"this repository has no commit {self._commit[:12]}"
 
     def dataset(self) -> tuple[DatasetVersion | None, str]:
         """The record that the git tag holds."""
@@ -230,7 +232,7 @@ class _Git:
             return None, f"{tag[:60]!r} is no data version" if tag else "nothing says which data"
         content = self._found["record"]
         if content is None:
-            return None, f"git has no tag {tag} with a record of it"
+            return None, missing(self._layout) or f"git has no tag {tag} with a record of it"
         try:
             return from_plain(DatasetVersion, json.loads(content)), ""
         except ValueError as error:

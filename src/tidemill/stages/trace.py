@@ -61,7 +61,7 @@ class Findings:
     `events` are all of the ledger, `broken_line` is the first that was altered. `bundle` is the record whose digest the
     prediction names, `bundle_problem` what the audit of its files found. `spec` and `diff` are the run's files,
     `commit_problem` is empty when git has the commit. `shards` says in words which files of the data version were
-    rehashed. `bundle_files` and `shard_files` are the files that were.
+    rehashed. `bundle_files` and `shard_files` are the files that were; no `shard_files` where they are not here.
     """
 
     prediction: Prediction
@@ -242,7 +242,10 @@ def _data(found: Findings) -> Link:
     problem = found.dataset_problem
     if not problem and dataset and dataset.digest != names.dataset_digest:
         problem = f"{dataset.tag} holds other data than the run names"
-    detail = f"{dataset.rows:,} rows · {found.shards}" if dataset and found.shards else ""
+    detail = f"{dataset.rows:,} rows" + (f" · {found.shards}" if found.shards else "") if dataset else ""
+    if dataset and not problem and not found.shard_files:
+        reason = "its files are not on this machine: only its record was compared"
+        return Link("data", names.dataset, names.dataset_digest, None, detail, reason)
     return _checked("data", names.dataset, names.dataset_digest, problem, detail, found.shard_files)
 
 

@@ -15,21 +15,26 @@ if TYPE_CHECKING:
 
 @click.command(epilog="Example: tidemill trace 01K9YV5J3T6Q8R2N4B7M1XWZCD. Exit code 1 when a link is broken.")
 @click.argument("subject")
-@click.option("--files", is_flag=True, help="Also list the files that were rehashed, of the bundle and of the data.")
-@click.option("--diff", is_flag=True, help="Also show how the code differed from its commit.")
+@click.option("--files", is_flag=True, help="Upwards: also list the files that were rehashed, of bundle and data.")
+@click.option("--diff", is_flag=True, help="Upwards: also show how the code differed from its commit.")
 @click.option("--ids", is_flag=True, help="Downwards: print the id of each answer, one a line.")
 @json_option
 def command(subject: str, files: bool, diff: bool, ids: bool, as_json: bool) -> None:
     """Show what made the answer SUBJECT, and recheck every digest on the way. Needs no network.
 
-    SUBJECT is the id of a prediction. Downwards: of a model version (digits@champion, digits/3) or a data version
-    (digits-v1.0.0) show the versions and answers that came of it.
+    Upwards, SUBJECT is the id of a prediction: each record that led to it, ✓ where its digest was computed again and
+    fits, ✗ where it does not, · where there was nothing to compute it from. Downwards, of a model version
+    (digits@champion, digits/3) or a data version (digits-v1.0.0): the versions and answers that came of it.
     """
     from tidemill.domain.prediction import is_prediction_id
     from tidemill.project.layout import find_project
 
     layout = find_project()
-    if is_prediction_id(subject):
+    up = is_prediction_id(subject)
+    for option, given, way in (("--files", files, True), ("--diff", diff, True), ("--ids", ids, False)):
+        if given and up is not way:
+            raise click.UsageError(f"{option} is for {'an answer' if way else 'a model or data version'}")
+    if up:
         held = _up(layout, subject, files, diff, as_json)
     else:
         held = _down(layout, subject, ids, as_json)
