@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.registry.conftest import AGAIN, GOOD, NAME
+from tests.registry.conftest import AGAIN, GOOD, NAME, POOR
 from tests.serve.bundles import image_bundle, picture, tabular_bundle, text_bundle
 from tidemill.backends.registries.mlflow import MlflowRegistry
 from tidemill.bundle.read import open_bundle
@@ -71,6 +71,25 @@ def test_the_same_bundle_of_the_same_run_keeps_its_number(project: Layout, regis
     assert registry.register(NAME, project.bundle(version.bundle), version.run, {}) == GOOD
     assert [each.number for each in registry.versions(NAME)] == [1, GOOD, AGAIN]
     assert registry.names() == [NAME]
+
+
+def test_versions_of_one_run_keep_a_bundle_each(tracked: Layout, registry: MlflowRegistry, tmp_path: Path) -> None:
+    """As an export in another precision makes them."""
+    import mlflow
+
+    uri = ensure_database(tracked)
+    client = mlflow.MlflowClient(uri, uri)
+    digests = [models.resolve(tracked, f"{NAME}/{number}").bundle for number in (POOR, GOOD)]
+    experiment = client.get_run(models.resolve(tracked, f"{NAME}/{GOOD}").run).info.experiment_id
+    run = client.create_run(experiment).info.run_id
+    numbers = [registry.register(NAME, tracked.bundle(digest), run, {}) for digest in digests]
+    assert len(set(numbers)) == 2
+    for number, digest in zip(numbers, digests, strict=True):
+        fetched = registry.bundle(ModelVersion(NAME, number, digest, run), tmp_path / str(number))
+        assert open_bundle(fetched, expected=digest).bundle.name == NAME
+    features = data.open_version(tracked, NAME).table("test").to_pandas().drop(columns=["diagnosis"])
+    poor, good = (mlflow.pyfunc.load_model(f"models:/{NAME}/{number}").predict(features) for number in numbers)
+    assert not np.allclose(poor["score_benign"], good["score_benign"])
 
 
 def test_aliases_are_set_moved_and_removed(project: Layout, registry: MlflowRegistry) -> None:

@@ -53,13 +53,16 @@ class MlflowRegistry:
         """The number of the new version; the same bundle registered again for the same run keeps its number."""
         digest = Digest.of_file(bundle / "bundle.json")
         with _translated(f"registering {name}"):
-            for version in self._search(name):
-                if version.run_id == run and version.tags.get(BUNDLE_TAG) == digest:
+            of_run = [version for version in self._search(name) if version.run_id == run]
+            for version in of_run:
+                if version.tags.get(BUNDLE_TAG) == digest:
                     return int(version.version)
-            self._keep(bundle, run)
+            # exported again, in another precision: the run's first version keeps what it has
+            folder = f"{FOLDER}-{digest.short}" if of_run else FOLDER
+            self._keep(bundle, run, folder)
             self._make_name(name)
             created = self._client.create_model_version(
-                name, source=f"runs:/{run}/{FOLDER}", run_id=run, tags={**tags, BUNDLE_TAG: str(digest)}
+                name, source=f"runs:/{run}/{folder}", run_id=run, tags={**tags, BUNDLE_TAG: str(digest)}
             )
             return int(created.version)
 
@@ -117,13 +120,16 @@ class MlflowRegistry:
 
     def bundle(self, version: ModelVersion, into: Path) -> Path:
         """A copy of the version's bundle at `into`, which must not exist. Raises NotFoundError, StorageError."""
-        known = {each.number for each in self.versions(version.name)}
-        if version.number not in known:
-            numbers = [str(number) for number in sorted(known)]
+        with _translated(f"reading the versions of {version.name}"):
+            sources = {
+                int(each.version): str(each.source) for each in self._search(version.name) if BUNDLE_TAG in each.tags
+            }
+        if version.number not in sources:
+            numbers = [str(number) for number in sorted(sources)]
             raise NotFoundError(f"MLflow has no {version}", nearest(str(version.number), numbers, kind="versions"))
         with _translated(f"fetching the bundle of {version}"), tempfile.TemporaryDirectory(dir=into.parent) as folder:
             found = mlflow.artifacts.download_artifacts(
-                run_id=version.run, artifact_path=f"{FOLDER}/{_DATA}", dst_path=folder, tracking_uri=self._uri
+                artifact_uri=f"{sources[version.number]}/{_DATA}", dst_path=folder, tracking_uri=self._uri
             )
             shutil.move(found, into)
         return into
@@ -139,12 +145,12 @@ class MlflowRegistry:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
 
-    def _keep(self, bundle: Path, run: str) -> None:
+    def _keep(self, bundle: Path, run: str, into: str) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            for file, content in _description(bundle, run).items():
+            for file, content in _description(bundle, run, into).items():
                 (Path(folder) / file).write_text(content, encoding="utf-8")
-            _again_and_again(lambda: self._client.log_artifacts(run, str(bundle), f"{FOLDER}/{_DATA}"))
-            _again_and_again(lambda: self._client.log_artifacts(run, folder, FOLDER))
+            _again_and_again(lambda: self._client.log_artifacts(run, str(bundle), f"{into}/{_DATA}"))
+            _again_and_again(lambda: self._client.log_artifacts(run, folder, into))
 
 
 def _again_and_again(put: Callable[[], object]) -> None:
@@ -166,9 +172,9 @@ def _again_and_again(put: Callable[[], object]) -> None:
             return
 
 
-def _description(bundle: Path, run: str) -> dict[str, str]:
+def _description(bundle: Path, run: str, into: str) -> dict[str, str]:
     """MLmodel (JSON is YAML too) and what MLflow needs to rebuild the environment."""
-    requirement = f"tidemill=={tidemill.__version__}"
+    requirement = f"tidemill[parquet,text]=={tidemill.__version__}"
     flavor = {
         "loader_module": "tidemill.pyfunc",
         "data": _DATA,
@@ -177,7 +183,7 @@ def _description(bundle: Path, run: str) -> dict[str, str]:
     }
     size = sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file())
     model = {
-        "artifact_path": FOLDER,
+        "artifact_path": into,
         "flavors": {"python_function": flavor},
         "mlflow_version": mlflow.__version__,
         "model_size_bytes": size,
