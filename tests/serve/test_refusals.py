@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tidemill.backends.sinks.parquet import ParquetSink
 from tidemill.errors import StorageError
 from tidemill.ports import Answered
+from tidemill.serve.failure import without_paths
 from tidemill.serve.inputs import rows
 from tidemill.serve.job import Given
 from tidemill.serve.keys import Keys
@@ -194,3 +195,15 @@ def test_the_counts_of_several_workers_are_one(made: Path) -> None:
     text = one.together([json.loads(json.dumps(other.plain()))]).text().decode()
 
     assert counted(text) == ({"rate": 5, "log": 1}, {"REJECTED": 5, "OTHER": 1})
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("the bundle /home/ines/my models/.tidemill/b cannot be used", "the bundle … cannot be used"),
+        ("'/srv/in two words/x' is gone", "'…' is gone"),
+        ("/a/b c/d: see /docs or http://localhost/docs/x", "…: see /docs or http://localhost/docs/x"),
+    ],
+)
+def test_places_on_this_machine_are_left_out(text: str, shown: str) -> None:
+    assert without_paths(text) == shown

@@ -17,7 +17,7 @@ from onnx import numpy_helper
 
 from tidemill.backends.sinks.parquet import ParquetSink
 from tidemill.bundle.read import read_record
-from tidemill.errors import TidemillError
+from tidemill.errors import BundleError, TidemillError
 from tidemill.files import write_atomic
 from tidemill.journal.read import Journal
 from tidemill.project.layout import Layout
@@ -165,6 +165,32 @@ def test_a_bundle_that_comes_late_is_tried_again(layout: Layout) -> None:
 
         with Load(server.url) as load:
             load.wait_for(1, version=2)
+
+
+def test_a_version_that_stays_refused_is_tried_again_and_said_once(
+    layout: Layout, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def bad(deployment: Any, _: Path) -> Any:
+        tried.append(deployment.name)
+        raise BundleError("it cannot be used", "mend it")
+
+    async def main() -> None:
+        model = load(read_manifest(layout.serving / "digits" / "champion.json")[1], 1)
+        sink = ParquetSink(layout.root / "aside")
+        service = Service([model], sink, Journal(layout.root / "aside"))
+        watcher = Watcher(layout.serving / "digits" / "champion.json", service.slots[0], bad)
+        publish(layout.serving, store(layout, seed=2), 2)
+        while len(tried) < 3:
+            await asyncio.sleep(0.02)
+        watcher.close()
+        await service.drain()
+        sink.close()
+
+    monkeypatch.setattr("tidemill.serve.swap._RETRY", 0.05)
+    asyncio.run(asyncio.wait_for(main(), 30))
+    assert capsys.readouterr().err.count("refused: digits/2") == 1
 
 
 def test_a_manifest_that_vanishes_changes_nothing(layout: Layout) -> None:

@@ -11,7 +11,8 @@ from starlette.exceptions import HTTPException
 from tidemill.errors import BusyError, InputError, NotFoundError, StorageError, TidemillError
 from tidemill.serve.logs import say, say_crash
 
-_PATH = re.compile(r"(?<![\w:/.])/(?:[^\s'\"/]+/)+[^\s'\",;:)]*")
+_PART = r"[^\s'\"/]+(?:(?<![,;:.]) [^\s'\"/:]+)*"  # of a path: folders have spaces in their names, too
+_PATH = re.compile(rf"(?<![\w:/.])/(?:{_PART}/)+[^\s'\",;:)]*")
 _HTTP_REMEDIES = {
     404: "see /docs for what this server answers",
     405: "see /docs for the methods of this address",

@@ -50,6 +50,7 @@ class Watcher:
         self._stop = threading.Event()
         self._seen: tuple[int, int, int] | None = None
         self._retry_at: float | None = None
+        self._said = ""
         self._thread = threading.Thread(target=self._watch, name="manifest", daemon=True)
         self._thread.start()
 
@@ -79,13 +80,14 @@ class Watcher:
             deployment, directory = read_manifest(self._path)
             named = f"{deployment.name}/{deployment.version}"
             if (deployment.version, deployment.bundle) == (self._model.version, self._model.digest):
+                self._said = ""
                 self._tell(self._slot.refuse, None)
                 return
             model = self._load(deployment, directory)
         except Exception as error:  # whatever is wrong with a new version, the old one goes on serving
             self._refuse(named, error)
         else:
-            self._model = model
+            self._model, self._said = model, ""
             self._tell(self._slot.put, model)
             fields = {"event.action": "model-switched", "tidemill.model": model.name, "tidemill.version": model.version}
             say(f"now serving: {model.full_name}", level="info", **fields)
@@ -96,6 +98,9 @@ class Watcher:
         reason = error.headline if isinstance(error, TidemillError) else f"{type(error).__name__}: {error}"
         stays = self._model.full_name
         self._tell(self._slot.refuse, f"{named} is refused, {stays} stays: {without_paths(reason)}")
+        if self._said == f"{named}: {reason}":  # it is tried every two seconds, perhaps all night
+            return
+        self._said = f"{named}: {reason}"
         fields = {"event.action": "model-refused", "tidemill.published": named, "tidemill.serving": stays}
         say(f"refused: {named}: {reason}", level="error", **fields, **{"error.type": type(error).__name__})
 
