@@ -9,11 +9,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from PIL import Image
 
 from tests.predict.conftest import Predict
 from tests.serve.bundles import image_bundle, picture, tabular_bundle, text_bundle
+from tidemill.domain.bundle import TableColumn
+from tidemill.errors import InputError
 from tidemill.project.predicting.annotate import annotated
+from tidemill.project.predicting.tables import Tables
 
 
 def test_a_folder_of_tables_is_one(tmp_path: Path, predict: Predict) -> None:
@@ -108,3 +112,15 @@ def test_only_pictures_are_annotated(tmp_path: Path, predict: Predict) -> None:
     (tmp_path / "said.txt").write_text("good")
     done = predict(text_bundle(tmp_path / "bundle"), str(tmp_path / "said.txt"), "--annotate", str(tmp_path / "drawn"))
     assert done.code == 2 and "for pictures" in done.err
+
+
+def test_only_texts_have_a_column(tmp_path: Path, predict: Predict) -> None:
+    (tmp_path / "rows.csv").write_text("width,height\n1,2\n")
+    done = predict(tabular_bundle(tmp_path / "bundle"), str(tmp_path / "rows.csv"), "--column", "width")
+    assert done.code == 2 and "--column is for tables of texts" in done.err
+
+
+def test_of_many_missing_columns_some_are_named_and_all_counted(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("a\n1\n")
+    with pytest.raises(InputError, match=r"lacks the columns 'c0', .*, 'c7' and 3 more"):
+        Tables([tmp_path / "rows.csv"], [TableColumn(f"c{number}", "float") for number in range(11)])

@@ -9,6 +9,7 @@ import pytest
 from tests.registry.conftest import AGAIN, GOOD, NAME, POOR
 from tests.registry.run import tidemill
 from tidemill.bundle.read import open_bundle
+from tidemill.domain.bundle import PROTOCOL
 from tidemill.project import models
 from tidemill.project.layout import Layout
 
@@ -59,7 +60,7 @@ def test_show_is_the_card(project: Layout) -> None:
     ):
         assert part in text
     document = tidemill(project, "models", "show", f"{NAME}/{GOOD}", "--json").json
-    assert document["digest"] == version.bundle and document["bundle"]["protocol"] == 2
+    assert document["digest"] == version.bundle and document["bundle"]["protocol"] == PROTOCOL
     directory = str(project.bundle(version.bundle))
     assert tidemill(project, "models", "show", directory, "--json").json["bundle"] == document["bundle"]
 
@@ -74,7 +75,7 @@ def test_show_is_the_card(project: Layout) -> None:
         (("promote", NAME, "0"), "0"),
         (("promote", NAME, "x"), "x"),
         (("promote", NAME, "1", "--force", "  "), "--force needs a reason"),
-        (("rollback", NAME), "no earlier champion"),
+        (("rollback", NAME), f"no earlier champion to go back to\n       see  tidemill models list {NAME}"),
         (("history", "none"), "there is no model"),
         (("history", NAME, "--at", "yesterday"), "is no time"),
         (("shwo",), "show"),
@@ -85,6 +86,12 @@ def test_wrong_input_is_said_in_a_line_with_code_2(project: Layout, args: tuple[
     assert done.code == 2 and said in done.err and "Traceback" not in done.err
     assert done.out == "" and len(done.err.splitlines()) <= 2
     assert len(models.ledger(project).events()) == 3
+
+
+def test_a_database_that_is_none_is_said(project: Layout) -> None:
+    project.database.write_bytes(b"no database")
+    done = tidemill(project, "models", "list")
+    assert done.code == 1 and "tidemill.db cannot be read" in done.err and "backup" in done.err
 
 
 def test_verify_ends_with_1_when_something_was_altered(project: Layout) -> None:

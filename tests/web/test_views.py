@@ -13,6 +13,8 @@ from tidemill.domain.record import to_plain
 from tidemill.errors import NotFoundError
 from tidemill.project import viewing
 from tidemill.project.layout import Layout
+from tidemill.project.registry import ledger
+from tidemill.project.viewing.events import describe
 
 from . import mill as making
 from .mill import Mill
@@ -156,3 +158,11 @@ def test_every_view_is_plain_data(mill: Mill) -> None:
     plain = to_plain(viewing.loop_view(mill.layout))
     assert plain["frame"]["model"] == "digits"
     assert plain["evidence"]["evidence"]["rows"] == 360
+
+
+def test_a_rollback_without_a_reason_says_none(tmp_path: Path) -> None:
+    layout = making.marked(tmp_path)
+    for reason in (None, "too many wrong sevens"):
+        making.append(layout, "rolled_back", {"from": 2, "to": 1, "reason": reason})
+    texts = [each.text for each in map(describe, ledger(layout).events())]
+    assert texts == ["from digits/2 to digits/1", "from digits/2 to digits/1: too many wrong sevens"]

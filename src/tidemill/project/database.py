@@ -149,6 +149,15 @@ def _move_in(layout: Layout) -> None:
 
     Without it the runs of a copy would write into the original.
     """
+    try:
+        _lead_here(layout)
+    except sqlite3.OperationalError:  # locked, or a disk that is full: said for what it is elsewhere
+        raise
+    except sqlite3.DatabaseError as error:
+        raise StorageError(f"{layout.database} cannot be read: {error}", "restore it from a backup") from error
+
+
+def _lead_here(layout: Layout) -> None:
     here, mark = str(layout.artifacts), f"/{layout.artifacts.relative_to(layout.root)}"
     with closing(sqlite3.connect(layout.database, timeout=BUSY_SECONDS)) as connection, connection:
         for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):

@@ -81,7 +81,7 @@ def rollback(layout: Layout, name: str, reason: str | None = None) -> Event:
         if len(champions) < 2:
             raise StateError(
                 f"{name} has no earlier champion to go back to",
-                f"see  tidemill models history {name}" if champions else f"promote one:  tidemill models show {name}",
+                f"see  tidemill models history {name}" if champions else f"see  tidemill models list {name}",
             )
 
         def check(found: Sequence[Event]) -> None:

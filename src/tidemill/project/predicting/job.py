@@ -111,6 +111,9 @@ def _source(predictor: Predictor, given: Sequence[Any], column: str | None) -> S
     from tidemill.domain.bundle import TabularPreprocessing
 
     preprocessing = predictor.bundle.preprocessing
+    if column is not None and predictor.bundle.task != "text":
+        name, task = predictor.bundle.name, predictor.bundle.task
+        raise InputError("--column is for tables of texts", f"{name} answers {task}: leave it out")
     if predictor.bundle.task == "image":
         return Pictures(given)
     if isinstance(preprocessing, TabularPreprocessing):

@@ -138,8 +138,9 @@ def _readable(path: Path) -> Iterator[None]:
 def _check_columns(path: Path, given: Sequence[str], names: Sequence[str]) -> None:
     missing = [name for name in names if name not in given]
     if missing:
+        more = f" and {len(missing) - 8} more" if len(missing) > 8 else ""
         raise InputError(
-            f"{path} lacks the column{'s' * (len(missing) > 1)} {', '.join(map(repr, missing[:8]))}",
+            f"{path} lacks the column{'s' * (len(missing) > 1)} {', '.join(map(repr, missing[:8]))}{more}",
             nearest(missing[0], given, kind="its columns"),
         )
 

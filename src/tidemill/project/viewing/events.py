@@ -57,7 +57,9 @@ def _promoted(model: str, payload: Mapping[str, Any]) -> Words:
 
 
 def _rolled_back(model: str, payload: Mapping[str, Any]) -> Words:
-    text = f"from {model}/{payload.get('from')} to {model}/{payload.get('to')}: {payload.get('reason')}"
+    text = f"from {model}/{payload.get('from')} to {model}/{payload.get('to')}"
+    if payload.get("reason"):
+        text += f": {payload['reason']}"
     return "Rolled back", text, "bad", "", None
 
 
