@@ -39,7 +39,8 @@ class Server:
 
     def __init__(self, url: str, certificate: Path | None = None) -> None:
         verify = _only(certificate) if certificate else False  # without one, nothing is encrypted
-        self._client = httpx.Client(base_url=url, verify=verify, timeout=_PATIENCE, trust_env=False)
+        kept = httpx.Limits(max_keepalive_connections=0 if certificate else 4)  # an idle TLS one delays a server's end
+        self._client = httpx.Client(base_url=url, verify=verify, timeout=_PATIENCE, trust_env=False, limits=kept)
 
     def models(self, token: str) -> list[dict[str, Any]]:
         """What is served, as `Shown.described` says it. Raises RefusedError, as all of these."""

@@ -125,7 +125,7 @@ class _Asking:
             return None, wording.failure(error), None, hidden, hidden, "", gr.skip()
         label = dict(answer.scores) if answer.scores else wording.brief(answer.said)
         facts = wording.compared(answer, truth) + wording.facts(answer, self._model["version"])
-        head = wording.head(self._model, answer.version, *seen_from(request))
+        head = wording.head(self._model, answer.version, host(request))
         return label, facts, asdict(answer), gr.update(visible=True), hidden, "", head
 
 
@@ -157,6 +157,6 @@ def token(request: gr.Request) -> str:
     return str(request.headers.get("authorization", ""))
 
 
-def seen_from(request: gr.Request) -> tuple[str, bool]:
-    """By which name the person reaches the server, and whether a token is kept for it."""
-    return str(request.headers.get("host", "")), bool(token(request))
+def host(request: gr.Request) -> str:
+    """By which name the person reaches the server."""
+    return str(request.headers.get("host", ""))

@@ -15,16 +15,15 @@ FOOT = '<p class="tm-soft">Each answer is logged like any other request, and so 
 _TASKS = {"image": "pictures", "text": "sentences", "tabular": "rows of a table"}
 
 
-def head(model: Mapping[str, Any], version: int, host: str, signed_in: bool) -> str:
+def head(model: Mapping[str, Any], version: int, host: str) -> str:
     """The page's head: what is served, by which version, and where."""
     about = " · ".join(
         (f"answers about {_TASKS[model['task']]}", model["reads"], f"trained on {model['dataset']}", f"at {host}")
     )
-    links = '<a href="../docs">How programs ask</a>' + ('<a href="sign-out">Sign out</a>' if signed_in else "")
     number = f'<span class="tm-pill">version {version}</span>' if version else ""
     return (
         f'<div class="tm-head"><div><h1>{escape(model["name"])} {number}</h1>'
-        f'<p class="tm-soft">{escape(about)}</p></div><nav>{links}</nav></div>'
+        f'<p class="tm-soft">{escape(about)}</p></div><nav><a href="../docs">How programs ask</a></nav></div>'
     )
 
 
