@@ -16,7 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tidemill.backends.sinks.parquet import ParquetSink
 from tidemill.errors import StorageError
 from tidemill.ports import Answered
-from tidemill.serve.failure import without_paths
+from tidemill.serve import failure
+from tidemill.serve.failure import to_failure, without_paths
 from tidemill.serve.inputs import rows
 from tidemill.serve.job import Given
 from tidemill.serve.keys import Keys
@@ -207,3 +208,17 @@ def test_the_counts_of_several_workers_are_one(made: Path) -> None:
 )
 def test_places_on_this_machine_are_left_out(text: str, shown: str) -> None:
     assert without_paths(text) == shown
+
+
+def test_what_befalls_every_request_is_said_once_and_then_counted(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = StorageError("the disk is full of a test", "free some space")
+    for number in range(50):
+        assert to_failure(full, f"r{number}").status == 507
+    assert capsys.readouterr().err == "request r0: the disk is full of a test; free some space\n"
+    monkeypatch.setattr(failure, "_PAUSE", 0.0)
+    to_failure(full, "r50")
+    assert (
+        capsys.readouterr().err == "request r50: the disk is full of a test; free some space (and 49 more before it)\n"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import NamedTuple
 
 import orjson
@@ -13,6 +14,9 @@ from tidemill.serve.logs import say, say_crash
 
 _PART = r"[^\s'\"/]+(?:(?<![,;:.]) [^\s'\"/:]+)*"  # of a path: folders have spaces in their names, too
 _PATH = re.compile(rf"(?<![\w:/.])/(?:{_PART}/)+[^\s'\",;:)]*")
+_PAUSE = 10.0  # seconds between two lines that say the same of other requests
+_KINDS = 100  # of such lines that are remembered
+_told: dict[str, tuple[float, int]] = {}
 _HTTP_REMEDIES = {
     404: "see /docs for what this server answers",
     405: "see /docs for the methods of this address",
@@ -91,4 +95,14 @@ def without_paths(text: str) -> str:
 
 
 def _report(text: str, request_id: str) -> None:
-    say(f"request {request_id}: {text}", level="error", **{"http.request.id": request_id})
+    """Say it for the first request that it befalls, and then every ten seconds with how many: on a full disk, all."""
+    if len(_told) > _KINDS:
+        _told.clear()
+    now = time.monotonic()
+    since, unsaid = _told.get(text, (now - _PAUSE, 0))
+    if now - since < _PAUSE:
+        _told[text] = since, unsaid + 1
+        return
+    _told[text] = now, 0
+    more = f" (and {unsaid:,} more before it)" if unsaid else ""
+    say(f"request {request_id}: {text}{more}", level="error", **{"http.request.id": request_id})
