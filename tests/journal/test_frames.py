@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tidemill.errors import StorageError
 from tidemill.journal.frames import HEADER, MAGIC, check_header, join_frames, read_frame_at, read_frames
 
-PAYLOADS = st.lists(st.binary(max_size=40), max_size=6)
+PAYLOADS = st.lists(st.binary(min_size=1, max_size=40), max_size=6)
 
 
 @given(PAYLOADS)
@@ -62,3 +62,11 @@ def test_another_file_is_no_spool() -> None:
 def test_a_frame_that_is_not_whole_is_not_read() -> None:
     with pytest.raises(StorageError, match="altered"):
         read_frame_at(io.BytesIO(join_frames([b"abc"])[:-1]), 0)
+
+
+def test_zeros_behind_the_last_frame_are_no_frames() -> None:
+    """As a file system leaves them that had given the room and not yet the content when the power went."""
+    content = HEADER + join_frames([b"one", b"two"])
+    read = read_frames(content + bytes(64))
+    assert [each.payload for each in read.frames] == [b"one", b"two"]
+    assert (read.end, read.ignored) == (len(content), 64)

@@ -181,7 +181,7 @@ def test_at_the_end_no_longer_than_a_moment_is_spent_on_others_spools(
     assert Journal(root).predictions().num_rows == 3
 
 
-@pytest.mark.parametrize(("size", "groups"), [(10, 2), (100_000, 25)])
+@pytest.mark.parametrize(("size", "groups"), [(10, 2), (100_000, 100)])
 def test_row_groups_are_small_in_bytes_too(make: Make, size: int, groups: int) -> None:
     """One id is found by decoding one of them."""
     rows, one = 2100, make()
@@ -193,7 +193,7 @@ def test_row_groups_are_small_in_bytes_too(make: Make, size: int, groups: int) -
     content = to_parquet(to_table("predictions", [fields] * rows))
     metadata = pq.read_metadata(io.BytesIO(content))
     assert metadata.num_rows == rows
-    assert groups <= metadata.num_row_groups <= groups + 3
+    assert groups <= metadata.num_row_groups <= groups + 8
 
 
 def test_feedback_keeps_its_place(root: Path, make: Make) -> None:

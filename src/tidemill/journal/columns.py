@@ -44,7 +44,7 @@ SCHEMAS: dict[Kind, Any] = {
 _AT_ONCE = 4096  # rows, or batches
 _MUCH = 4 << 20  # bytes of batches
 _ROW_GROUP = 2048  # rows; small, so that one id is found without reading all that is beside it
-_GROUP_BYTES = 8 << 20  # as many as that only where they are small
+_GROUP_BYTES = 2 << 20  # as many as that only where they are small
 
 
 def tables(frames: Iterable[Frame]) -> dict[Kind, pa.Table]:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from tidemill.domain.prediction import Feedback, Prediction, is_prediction_id, prediction_time
 from tidemill.errors import MissingExtraError
+from tidemill.journal.heads import Heads
 from tidemill.journal.records import to_feedback, to_prediction
 from tidemill.journal.segments import segments
 from tidemill.journal.spool import SUFFIX
@@ -17,7 +18,7 @@ from tidemill.journal.sweep import can_seal
 from tidemill.journal.tails import Tail
 
 _KEPT = 4
-"""Spools whose places are kept: some ten megabytes each where they are full."""
+"""Spools whose heads are kept: some ten megabytes each where they are full."""
 _SLACK = timedelta(minutes=1)
 """An id is made before its answer is written, and clocks are set."""
 
@@ -86,7 +87,7 @@ class Unsealed:
 
     def _advanced(self, path: Path) -> Tail | None:
         """None for a spool that was sealed meanwhile."""
-        tail = self._tails.pop(path.stem, None) or Tail(path)
+        tail = self._tails.pop(path.stem, None) or Heads(path)
         try:
             tail.advance()
         except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Looks a spool over, passing by what was asked: it may hold 64 MB of pictures."""
+"""Looks a spool over, passing by what was asked: it may hold 64 MB of pictures. Needs no Arrow, but for tables."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import os
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import orjson
-import pyarrow as pa
 
 from tidemill.journal.batches import glance, is_batch
-from tidemill.journal.columns import SCHEMAS
-from tidemill.journal.damage import readable
 from tidemill.journal.frames import HEADER, check_header, frame, read_frame_at, read_frames
 from tidemill.journal.records import read_payload
 from tidemill.journal.tails import Tail
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ANSWERED = ("id", "at", "model", "version", "bundle")
 """The columns that say which version gave which answer."""
@@ -50,6 +50,11 @@ class Heads(Tail):
 
     def answered(self) -> pa.Table:
         """Of all its predictions the columns in ANSWERED: nothing is made of what was asked."""
+        import pyarrow as pa
+
+        from tidemill.journal.columns import SCHEMAS
+        from tidemill.journal.damage import readable
+
         rows = list(self._singles)
         with readable(self.path):
             for head in (orjson.loads(head[_BATCH:]) for _, head in self._batches):

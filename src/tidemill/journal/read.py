@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from tidemill.domain.prediction import Feedback, Prediction, is_prediction_id, prediction_time
 from tidemill.errors import NotFoundError
 from tidemill.journal.columns import SCHEMAS, to_rows, to_table
+from tidemill.journal.damage import readable
 from tidemill.journal.records import to_feedback, to_prediction
 from tidemill.journal.segments import Kind, Segment, segments
 from tidemill.journal.spool import SUFFIX
@@ -106,7 +107,8 @@ class Journal:
 
 
 def _read(segment: Segment, kind: Kind, condition: Any) -> pa.Table:
-    return pq.read_table(segment.path, schema=SCHEMAS[kind], filters=condition, use_threads=False)
+    with readable(segment.path):
+        return pq.read_table(segment.path, schema=SCHEMAS[kind], filters=condition, use_threads=False)
 
 
 def _among(ids: list[str]) -> Any:
