@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from tidemill.backends.exporters.precisions.equal import equalise
 from tidemill.backends.exporters.precisions.prepared import prepared
 from tidemill.backends.exporters.precisions.weights import LOOKING_UP, check_reducible, large_constants
 
@@ -33,6 +34,9 @@ def to_integers_dynamic(model: ModelProto, path: Path) -> None:
 
     check_reducible(model, "int8_dynamic")
     with prepared(model, "int8_dynamic") as folded:
+        balanced = onnx.load(folded)
+        equalise(balanced)
+        onnx.save(balanced, folded)
         quantize_dynamic(
             folded,
             path,

@@ -4,7 +4,8 @@ Weights get a scale for each output channel and 7 of the 8 bits, see `dynamic`. 
 around operators of the standard, which ONNX Runtime turns into arithmetic in integers (QDQ,
 https://onnxruntime.ai/docs/performance/model-optimizations/quantization.html). Which ranges are right depends on the
 network: clipping outliers helps most of them, and an encoder of text may live by its outliers. So it is made with each
-kind, and the one whose answers to rows that were not measured are the nearest to the graph's in 32 bits is kept.
+kind, of the graph as it is and with its channels equalised, and the one whose answers to rows that were not measured
+are the nearest to the graph's in 32 bits is kept.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import onnx
 
+from tidemill.backends.exporters.precisions.equal import equalise
 from tidemill.backends.exporters.precisions.prepared import prepared
 from tidemill.backends.exporters.precisions.ranges import flows, quiet_session
 from tidemill.backends.exporters.precisions.weights import LOOKING_UP, MULTIPLYING, check_reducible
@@ -48,18 +50,34 @@ def to_integers_static(model: ModelProto, path: Path, calibration: Calibration) 
     convolves = any(node.op_type == "Conv" for node in model.graph.node)
     operators = (*MULTIPLYING, *(_PASSING if convolves else LOOKING_UP))
     with prepared(model, "int8_static") as folded:
-        found = flows(onnx.load(folded), operators, calibration.measured)
-        kinds: list[Ranges] = [
-            {name: flow.closest() for name, flow in found.items()},
-            {name: flow.widest() for name, flow in found.items()},
+        tried = [
+            _quantise(whole, f"{whole.stem}-{number}.onnx", operators, ranges)
+            for whole in (folded, *_balanced(folded))
+            for number, ranges in enumerate(_kinds(whole, operators, calibration.measured))
         ]
-        tried = [folded.with_name(f"{number}.onnx") for number in range(len(kinds))]
-        for ranges, place in zip(kinds, tried, strict=True):
-            _quantise(folded, place, operators, ranges)
         shutil.copyfile(_nearest(folded, tried, calibration.held_back or calibration.measured), path)
 
 
-def _quantise(folded: Path, path: Path, operators: Sequence[str], ranges: Ranges) -> None:
+def _balanced(folded: Path) -> list[Path]:
+    """The same graph with equal channels, if that is another."""
+    model = onnx.load(folded)
+    if not equalise(model):
+        return []
+    path = folded.with_name("balanced.onnx")
+    onnx.save(model, path)
+    return [path]
+
+
+def _kinds(folded: Path, operators: Sequence[str], feeds: Sequence[Feed]) -> list[Ranges]:
+    found = flows(onnx.load(folded), operators, feeds)
+    return [
+        {name: flow.closest() for name, flow in found.items()},
+        {name: flow.widest() for name, flow in found.items()},
+    ]
+
+
+def _quantise(folded: Path, name: str, operators: Sequence[str], ranges: Ranges) -> Path:
+    path = folded.with_name(name)
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.calibrate import TensorsData, save_tensors_data
 
@@ -81,6 +99,7 @@ def _quantise(folded: Path, path: Path, operators: Sequence[str], ranges: Ranges
         # what a Gemm gives stays in 32 bits: it is often the logits, where 8 bits would make equals of neighbours
         extra_options={"MatMulConstBOnly": True, "OpTypesToExcludeOutputQuantization": ["Gemm", "MatMul"]},
     )
+    return path
 
 
 def _nearest(whole: Path, tried: Sequence[Path], feeds: Sequence[Feed]) -> Path:
