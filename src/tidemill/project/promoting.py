@@ -34,11 +34,15 @@ def promote(
     """Make version `number` champion, on the evidence of the newest data version's test split.
 
     Raises GateError listing the checks that do not hold, unless `force` gives a reason; InputError for the present
-    champion. The evidence is in the ledger, also that of a refusal, and under reports/. One promotion of a model runs
-    at a time.
+    champion; BusyError where another promotion won meanwhile. The evidence is in the ledger, also that of a refusal,
+    and under reports/. One promotion of a model runs at a time.
     """
-    version = version_of(state(layout, name), name, number)
+    asked = state(layout, name)
+    version = version_of(asked, name, number)
     with locked(layout.locks / f"promote-{name}", timeout=_WAIT, what=f"a promotion of {name}"):
+        meanwhile = state(layout, name)
+        _refuse(meanwhile, version)
+        _check_same(name, asked.champion, meanwhile.champion)
         reconcile(layout, name)
         known = state(layout, name)
         _refuse(known, version)
@@ -51,8 +55,7 @@ def promote(
         def check(found: Sequence[Event]) -> None:
             now = fold(found)
             _refuse(now, version)
-            if now.champion != known.champion:
-                raise BusyError(f"another champion of {name} came meanwhile", "look at it, and run this again")
+            _check_same(name, known.champion, now.champion)
 
         payload = {
             "version": number,
@@ -94,6 +97,12 @@ def rollback(layout: Layout, name: str, reason: str | None = None) -> Event:
         with _server_may_be_away():
             reconcile(layout, name)
     return event
+
+
+def _check_same(name: str, champion: int | None, now: int | None) -> None:
+    """Whoever asked for a promotion had this champion before their eyes, not the one that is there now."""
+    if champion != now:
+        raise BusyError(f"another champion of {name} came meanwhile: {name}/{now}", "look at it, and run this again")
 
 
 @contextlib.contextmanager

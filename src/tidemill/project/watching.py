@@ -13,7 +13,7 @@ from tidemill.domain.drift import DriftReport, RetrainDecision, Window
 from tidemill.domain.prediction import new_prediction_id as new_id
 from tidemill.domain.record import now, to_plain
 from tidemill.domain.registry import Event, ModelVersion, fold
-from tidemill.errors import BundleError, GateError, NotFoundError, StateError
+from tidemill.errors import BundleError, BusyError, GateError, NotFoundError, StateError
 from tidemill.files import locked
 from tidemill.journal.sweep import seal_abandoned
 from tidemill.project import data, models, reports, serving, training
@@ -133,7 +133,7 @@ def _no_new_data(decision: RetrainDecision, champion: ModelVersion) -> str:
 def _promoted(layout: Layout, decision: RetrainDecision, candidate: ModelVersion, report: Reporter | None) -> Retrained:
     try:
         promotion = models.promote(layout, candidate.name, candidate.number, reporter=report)
-    except GateError as refusal:
+    except (GateError, BusyError) as refusal:
         return Retrained(decision, candidate, None, f"{candidate} was trained and not promoted: {refusal.headline}")
     return Retrained(decision, candidate, promotion, f"{candidate} is champion")
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from tidemill.domain.digest import Digest
-from tidemill.domain.registry import Event, fold
+from tidemill.domain.registry import MOVES, Event, fold
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def served(events: Iterable[Event], number: int) -> tuple[Served, ...]:
     since: datetime | None = None
     for event in events:
         before.append(event)
-        if event.kind not in ("promoted", "rolled_back"):
+        if event.kind not in MOVES:
             continue
         champion = fold(before).champion == number
         if champion and since is None:
