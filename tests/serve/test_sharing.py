@@ -13,18 +13,19 @@ from hypothesis import strategies as st
 
 from tidemill.errors import BusyError
 from tidemill.serve.batching import SLICE_ROWS, Engine
-from tidemill.serve.pace import Pace
-from tidemill.serve.room import BATCH_ROWS
+from tidemill.serve.pace import Seconds
+from tidemill.serve.room import BATCH_ROWS, Room
 
 from .held import SLOW, Desk, at_desk, held_model
 
 QUICKER = ((1, 0.0025), (16, 0.04))
 FIXED = ((1, 0.1), (16, 0.1))
 """Seconds that say: a batch takes as long as one row."""
+Share = Callable[[int, int, int, Seconds], int]
 
 
 @pytest.fixture(scope="module")
-def share(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, int, int, Pace], int]:
+def share(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Share:
     """What a thread takes of `rows` that wait, where of `threads` so many are `busy`, with the one that asks."""
     engines: list[Engine] = []
 
@@ -33,9 +34,9 @@ def share(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int
 
     at_desk(*held_model(made / "reg"), tmp_path_factory.mktemp("log"), keep)
 
-    def share(rows: int, threads: int, busy: int, pace: Pace) -> int:
+    def share(rows: int, threads: int, busy: int, seconds: Seconds) -> int:
         (engine,) = engines
-        engine._pace, engine._rows, engine._busy = pace, rows, busy
+        engine._pace, engine._rows, engine._busy = Room(seconds, engine._series), rows, busy
         engine._threads = [None] * threads  # type: ignore[list-item]  # they are only counted
         return engine._share()
 
@@ -44,15 +45,13 @@ def share(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int
 
 @settings(max_examples=300, deadline=None)
 @given(st.data())
-def test_a_share_is_a_part_where_a_part_is_quicker(
-    share: Callable[[int, int, int, Pace], int], data: st.DataObject
-) -> None:
+def test_a_share_is_a_part_where_a_part_is_quicker(share: Share, data: st.DataObject) -> None:
     rows, threads = data.draw(st.integers(1, 4096)), data.draw(st.integers(1, 16))
     busy = data.draw(st.integers(1, threads))
     start, each = data.draw(st.floats(0, 1)), data.draw(st.floats(1e-4, 1))
     free, whole = threads - busy + 1, min(rows, BATCH_ROWS)
     part = -(-rows // (free + 1))  # one more than there are threads: for who is done first
-    took = share(rows, threads, busy, Pace(((1, start + each), (16, start + 16 * each))))
+    took = share(rows, threads, busy, ((1, start + each), (16, start + 16 * each)))
 
     assert 1 <= took <= BATCH_ROWS
     saved = (start + each * part) / (start + each * whole)
@@ -165,7 +164,10 @@ def test_a_large_request_is_not_overtaken_by_small_ones_that_came_later(made: Pa
     at_desk(model, held, tmp_path, scenario)
 
 
-def test_one_whose_time_is_over_hears_of_it_while_the_others_wait_on(made: Path, tmp_path: Path) -> None:
+def test_one_whose_time_is_over_hears_of_it_while_the_others_wait_on(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tidemill.serve.room.WAITING_ROWS", 4)
     model, held = held_model(made / "reg", workers=1)
 
     async def scenario(desk: Desk) -> None:
@@ -178,16 +180,17 @@ def test_one_whose_time_is_over_hears_of_it_while_the_others_wait_on(made: Path,
         assert 0.1 < time.monotonic() - began < 10
         assert isinstance(error, BusyError) and "0.15 s" in error.headline and error.retry_after == 1
         assert not before.future.done()
+        late = desk.ask(2)  # there is room again for two
         held.open()
-        for each in (computed, before, after):
+        for each in (computed, before, after, late):
             assert await each.values() == each.marks
         assert desk.series.failures["timeout"] == 1
-        assert desk.series.requests == 3
+        assert desk.series.requests == 4
 
     logged = at_desk(model, held, tmp_path, scenario)
 
     assert 2 not in [mark for run in held.runs for mark in run]
-    assert sorted(float(row["output"]) for row in logged) == [0, 1, 4]
+    assert sorted(float(row["output"]) for row in logged) == [0, 1, 4, 5, 6]
 
 
 def test_one_who_was_answered_in_time_leaves_no_timer(made: Path, tmp_path: Path) -> None:

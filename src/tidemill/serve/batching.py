@@ -24,7 +24,6 @@ from tidemill.serve.job import Answer, Feed, Job, Results
 from tidemill.serve.logs import say_crash
 from tidemill.serve.metrics import Meters
 from tidemill.serve.model import ServedModel
-from tidemill.serve.pace import Pace
 from tidemill.serve.recording import Recorder
 from tidemill.serve.room import BATCH_ROWS, Room
 
@@ -50,8 +49,7 @@ class Engine:
         self._busy = 0  # threads at work: what comes meanwhile is theirs, too
         self._pumping = self._closing = False
         self._idle = asyncio.Event()
-        self._pace = Pace(model.seconds)
-        self._room = Room(self._pace, self._series)
+        self._pace = Room(model.seconds, self._series)
         self._threads: list[threading.Thread] = []
 
     def submit(self, job: Job) -> None:
@@ -61,7 +59,7 @@ class Engine:
             raise StorageError("the prediction log does not take anything", "look at the disk that holds it")
         given = job.given
         if self._rows:
-            self._room.check(self._rows, given, len(self._threads))
+            self._pace.check(self._rows, given, len(self._threads))
         if given.timeout:
             job = self._timed(job)
         self._unanswered += 1
@@ -92,7 +90,7 @@ class Engine:
                 return
             self._rows -= job.given.rows
         headline = f"its turn did not come within the request's {job.given.timeout:g} s"
-        self._refuse([job], self._room.refusal(self._rows, headline, len(self._threads)), "timeout")
+        self._refuse([job], self._pace.refusal(self._rows, headline, len(self._threads)), "timeout")
 
     @property
     def alive(self) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 _FORGET = 0.1  # weight of the newest batch
+Seconds = tuple[tuple[int, float], tuple[int, float]]
+"""Rows of a small and of a larger batch, and how long each took."""
 
 
 class Pace:
     """Seconds of a batch as a line over its rows. `seconds` are those of one row and of a full batch, measured."""
 
-    def __init__(self, seconds: tuple[tuple[int, float], tuple[int, float]]) -> None:
+    def __init__(self, seconds: Seconds) -> None:
         (few, short), (many, long) = seconds
         self._row = max(0.0, (long - short) / max(1, many - few))
         self._start = max(0.0, short - few * self._row)

@@ -6,11 +6,11 @@ import math
 from typing import TYPE_CHECKING
 
 from tidemill.errors import BusyError
+from tidemill.serve.pace import Pace, Seconds
 
 if TYPE_CHECKING:
     from tidemill.serve.job import Given
     from tidemill.serve.metrics import ModelMeters
-    from tidemill.serve.pace import Pace
 
 BATCH_ROWS = 32  # a batch is closed when it has so many
 WAITING_ROWS = 4096  # beyond so many the server is busy
@@ -18,15 +18,16 @@ DEADLINE = 10.0  # seconds: who would wait longer is refused at once
 LONGEST = 30  # seconds: nobody is told to stay away for longer
 
 
-class Room:
-    """Of one model's queue. `waiting` rows are before a request; `threads` compute, or the event loop does."""
+class Room(Pace):
+    """A model's pace with a queue before it: `waiting` rows wait already; `threads` compute, or the event loop does."""
 
-    def __init__(self, pace: Pace, series: ModelMeters) -> None:
-        self._pace, self._series = pace, series
+    def __init__(self, seconds: Seconds, series: ModelMeters) -> None:
+        super().__init__(seconds)
+        self._series = series
 
     def check(self, waiting: int, given: Given, threads: int) -> None:
         """Raises BusyError for a request that would wait too long, which is counted."""
-        wait = self._pace.expected(waiting)
+        wait = (self._start + self._row * waiting) * self._drift  # `expected`, without a call on every request's way
         limit = min(given.timeout, DEADLINE) if given.timeout else DEADLINE
         if waiting + given.rows > WAITING_ROWS:
             reason, headline = "queue_full", f"{waiting} inputs are waiting already"
@@ -40,7 +41,7 @@ class Room:
 
     def refusal(self, waiting: int, headline: str, threads: int) -> BusyError:
         """It says when what waits now will have been computed."""
-        seconds = self._pace.clears(waiting, BATCH_ROWS, max(1, threads))
+        seconds = self.clears(waiting, BATCH_ROWS, max(1, threads))
         wait = min(LONGEST, max(1, math.ceil(seconds)))
         error = BusyError(headline, f"try again in {wait} s")
         error.retry_after = wait
