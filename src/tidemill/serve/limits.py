@@ -25,7 +25,8 @@ _BEARER = b"Bearer "
 _HEARD = 1024  # Host and Origin pairs that are kept as heard
 _PREDICT = ("/v1/", "/v2", "/ui")
 _REPOSITORY = "/v2/repository"
-_PAGE_DATA = frozenset({"/ui/models.json", "/ui/examples.json"})
+PAGE_DATA = frozenset({"/ui/models.json", "/ui/examples.json"})
+"""What a page reads of the models."""
 _DESCRIPTION = frozenset({"/", "/openapi.json"})
 _OPEN = (
     frozenset({"/v2/health/live", "/v2/health/ready", "/docs"}) | OPEN
@@ -86,7 +87,7 @@ class Access:
         if self._token is None and self._keys is None:
             return
         right = needed(scope["path"])
-        if self.page_asks and scope["path"].startswith("/ui/") and scope["path"] not in _PAGE_DATA:
+        if self.page_asks and scope["path"].startswith("/ui/") and scope["path"] not in PAGE_DATA:
             return
         given = _as_bearer(given)
         if right is None or (self._token is not None and hmac.compare_digest(given, self._token)):

@@ -19,12 +19,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tidemill.errors import BusyError
 from tidemill.serve.failure import refusal
-from tidemill.serve.limits import Access, Bodies
+from tidemill.serve.limits import PAGE_DATA, Access, Bodies
 from tidemill.serve.playground.behind import Behind, NotThereError
 
 _PAGES = Path(__file__).parent / "gradio_page" / "static"
-DATA = frozenset({"/ui/models.json", "/ui/examples.json"})
-"""What the page's process reads of the models, with the token of the person at the page."""
 POLICY = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; "
@@ -33,7 +31,7 @@ POLICY = (
 """Gradio puts script and style into its page; what it must not do is ask another host."""
 _PLAIN = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'"
 _ADDED = ((b"content-security-policy", POLICY.encode()), (b"referrer-policy", b"same-origin"))
-_OURS = frozenset({*DATA, "/ui/playground.css", "/ui/favicon.svg"})
+_OURS = frozenset({*PAGE_DATA, "/ui/playground.css", "/ui/favicon.svg"})
 _COOKIE = "tidemill-page"
 _AGAIN = 2  # seconds
 
