@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -19,7 +20,6 @@ import pytest
 from tests.playground.conftest import HOSTILE, with_sample
 from tests.serve import bundles
 
-pytest.importorskip("gradio")
 LABELS = (HOSTILE, *"123456789")
 SENTENCES = ["the good tide", "bad bad", "good", "bad tide"]
 
@@ -83,6 +83,8 @@ def serving(
     models: Sequence[Path | str], folder: Path, *options: str, cwd: Path | None = None, **variables: str
 ) -> Iterator[Served]:
     """A server whose log and standard error are in `folder`; its temporary files have a folder of their own."""
+    if importlib.util.find_spec("gradio") is None:
+        pytest.skip("Gradio is not installed")
     temporary = Path(tempfile.mkdtemp(prefix="tm-", dir="/tmp"))  # a socket's path has to be short
     command = [
         sys.executable,

@@ -180,6 +180,12 @@ def test_what_is_too_large_is_refused_before_it_reaches_the_page(served: Served)
     assert answer.status_code == 413
 
 
+def test_other_methods_are_refused(served: Served) -> None:
+    for method in ("HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"):
+        assert httpx.request(method, f"{served.url}/ui/").status_code == 405
+    assert (served.folder / "errors").read_text() == ""
+
+
 def test_another_host_and_another_origin_are_refused(served: Served) -> None:
     assert httpx.get(f"{served.url}/ui/", headers={"host": "evil.example"}).status_code == 403
     join = f"{served.url}/ui/gradio_api/queue/join"

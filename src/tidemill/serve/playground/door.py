@@ -33,6 +33,7 @@ _PLAIN = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'sel
 _ADDED = ((b"content-security-policy", POLICY.encode()), (b"referrer-policy", b"same-origin"))
 _OURS = frozenset({*PAGE_DATA, "/ui/playground.css", "/ui/favicon.svg"})
 _COOKIE = "tidemill-page"
+_METHODS = frozenset({"GET", "POST"})
 _AGAIN = 2  # seconds
 
 
@@ -45,10 +46,12 @@ class Door:
         self._starting, self._sign_in = ((_PAGES / f"{name}.html").read_text() for name in ("starting", "sign-in"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request. Raises InputError, 401, for a program without a token."""
+        """Answer one request. Raises InputError: 401 for a program without a token, 405 for other methods."""
         path = scope["path"]
         if path in _OURS:
             await self._own(scope, receive, send)
+        elif scope["method"] not in _METHODS:
+            raise refusal(405, "the page is asked by GET and POST", "open /ui in a browser")
         elif path == "/ui/sign-in" and scope["method"] == "POST":
             await (await self._enter(scope, receive))(scope, receive, send)
         elif path == "/ui/sign-out":
