@@ -8,7 +8,8 @@ import pytest
 
 from tests.playground.chrome import Tab
 from tests.playground.conftest import HOSTILE, tab
-from tests.serve.gradio.conftest import Served, serving
+from tests.serve import bundles
+from tests.serve.gradio.conftest import LABELS, Served, serving
 from tidemill.journal.read import Journal
 
 __all__ = ["tab"]
@@ -59,6 +60,17 @@ def test_a_wrong_answer_about_a_picture_is_put_right(served: Served, fresh: Tab)
     fresh.click("Send")
     fresh.until("document.querySelector('.tm-good[role=status]')")
     assert Journal(served.log).labels([prediction])[prediction].label == right
+    quiet(fresh, served.url)
+
+
+def test_a_picture_of_ones_own_is_answered(served: Served, fresh: Tab, tmp_path: Path) -> None:
+    own = tmp_path / "own.png"
+    own.write_bytes(bundles.picture(77))
+    fresh.open(f"{served.url}/ui")
+    fresh.until("document.querySelector('.tm-picture input[type=file]')")
+    fresh.choose_file(".tm-picture input[type=file]", own)
+    fresh.until(ANSWERED)
+    assert fresh.text("[data-testid=label-output-value]").strip() in LABELS
     quiet(fresh, served.url)
 
 
