@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from tests.bundle.sealing import reseal
 from tests.bundle.sources import LINEAGE, picture_model, sentence_model, table_model
 from tidemill.backends.exporters.onnx import OnnxExporter
 from tidemill.backends.runtimes.onnx import OnnxRuntime
-from tidemill.bundle.golden import read_golden
+from tidemill.bundle.golden import read_golden, replay
 from tidemill.bundle.predictor import Predictor
 from tidemill.bundle.read import OpenBundle, open_bundle
 from tidemill.bundle.reference import read_reference
@@ -134,14 +136,39 @@ def test_golden_requests_are_spread_and_the_reference_is_a_sample(tmp_path: Path
     assert set(table["label"].to_pylist()) == {"a", "b"}
 
 
-def test_spread_takes_each_class_in_turn_and_values_evenly() -> None:
+def test_spread_takes_the_least_sure_of_each_class_in_turn_and_values_evenly() -> None:
     names = tuple(map(str, range(9)))
-    scores = np.arange(9, dtype=np.float32).reshape(-1, 1)
+    sure = np.array([0.9, 0.5, 0.8, 0.6, 0.7, 0.9, 0.9, 0.9, 0.9], np.float32)
+    scores = np.stack([sure, 1 - sure, np.zeros(9, np.float32)], axis=1)
     labelled = Examples(names, list(names), ("a",) * 6 + ("b",) * 2 + ("c",), None)
-    assert spread(range(9), labelled, scores, 5) == [0, 1, 6, 7, 8]
+    assert spread(range(9), labelled, scores, 5) == [1, 3, 6, 7, 8]
     assert spread([0, 1, 2], labelled, scores, 5) == [0, 1, 2]
     valued = Examples(names, list(names), (), np.arange(9.0))
-    assert spread(range(9), valued, scores, 3) == [0, 4, 8]
+    assert spread(range(9), valued, np.arange(9, dtype=np.float32).reshape(-1, 1), 3) == [0, 4, 8]
+
+
+def test_a_constant_that_is_off_by_two_thousandths_is_caught(tmp_path: Path) -> None:
+    """With the settings that everybody has: each constant of the graph in turn."""
+    model, examples = table_model("linear", classes=2, nullable=False)
+    directory = Path(shutil.copytree(_export(tmp_path, model, examples).directory, tmp_path / "altered"))
+    graph = onnx.load(directory / "model.onnx")
+    altered = 0
+    for constant in graph.graph.initializer:
+        values = numpy_helper.to_array(constant)
+        if values.dtype != np.float32 or not np.abs(values).max(initial=0.0):
+            continue
+        place = int(np.abs(values).argmax())
+        changed = values.copy()
+        changed.reshape(-1)[place] *= 1.002
+        constant.CopyFrom(numpy_helper.from_array(changed, constant.name))
+        (directory / "model.onnx").write_bytes(graph.SerializeToString())
+        reseal(directory)
+        again = open_bundle(directory)
+        with pytest.raises(GateError, match="golden request"):
+            replay(again, OnnxRuntime().load(again.directory, again.bundle, threads=1))
+        constant.CopyFrom(numpy_helper.from_array(values, constant.name))
+        altered += 1
+    assert altered >= 2
 
 
 def test_report_files_come_along_under_names_a_bundle_allows(tmp_path: Path) -> None:

@@ -69,7 +69,8 @@ def test_each_precision_is_a_bundle_that_opens_and_replays(
         assert whole.largest_difference < parity.largest_difference <= 0.2
         assert parity.source_bytes > whole.bytes / 2
         assert all((parity.latency_ms, parity.batch_latency_ms, parity.source_latency.batch_ms))
-        assert 1e-3 <= opened.bundle.golden.tolerance <= max(1e-3, 2 * parity.largest_difference + 1e-6)
+        most = 3 * parity.largest_difference  # twice, and int8's ranges of a batch depend on what else is in it
+        assert 1e-4 <= opened.bundle.golden.tolerance <= max(1e-4, most)
         kept = {tuple(row.scores) for row in read_golden(opened)}
         assert len(truth) == 8 and kept <= {tuple(row) for row in _source(model, examples, tmp_path)}
     assert {node.domain for node in onnx.load(opened.directory / GRAPH).graph.node} == {""}

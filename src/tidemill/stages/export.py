@@ -190,8 +190,9 @@ def _write_golden(
     """Requests spread over the classes, with the source's answers.
 
     Rows where a rounding moved the answer by more than half the tolerance are counted by parity; here they would fail
-    on another machine's arithmetic. A graph of less than 32 bits is held to twice of what it was off at most on those
-    that were chosen, where that is less than its tolerance: what is altered later shall show.
+    on another machine's arithmetic. A graph is held to twice of what it was off at most on those that were chosen, or to
+    a tenth of the tolerance, whichever is more, where that is less than its own: what is altered later shall show, and
+    what another machine rounds otherwise shall not.
     """
     tolerance = comparison.parity.tolerance
     usable: list[int] = np.flatnonzero(comparison.difference <= tolerance / 2).tolist()
@@ -205,22 +206,24 @@ def _write_golden(
     inputs = [examples.inputs[index] for index in chosen]
     scores = comparison.source.scores[chosen]
     write_golden(directory, model.signature, inputs, scores)
-    if config.precision != "float32":
-        together = np.abs(session.run(preprocessor.prepare(inputs)).scores - scores).max()
-        off = max(float(together), float(comparison.difference[chosen].max()))
-        least = allowed_difference(model.signature, comparison.source.scores, config.tolerance)
-        tolerance = min(tolerance, max(least, 2 * off))
-    return Golden(len(chosen), tolerance)
+    together = np.abs(session.run(preprocessor.prepare(inputs)).scores - scores).max()
+    off = max(float(together), float(comparison.difference[chosen].max()))
+    least = allowed_difference(model.signature, comparison.source.scores, config.tolerance / 10)
+    return Golden(len(chosen), min(tolerance, max(least, 2 * off)))
 
 
 def spread(usable: Sequence[int], examples: Examples, scores: NDArray[np.float32], rows: int) -> list[int]:
-    """At most `rows` of the positions `usable`: of each class in turn, or evenly over the values of a regression."""
+    """At most `rows` of the positions `usable`: of each class in turn, or evenly over the values of a regression.
+
+    Of a class those come first of which the model is least sure: where it is sure, much can be altered before it shows.
+    """
     rows = max(1, min(rows, len(usable)))
     if not examples.labels:
         order = np.asarray(usable)[np.argsort(scores[list(usable), 0], kind="stable")]
         return sorted(order[np.linspace(0, len(order) - 1, rows).round().astype(int)].tolist())
+    first, second = np.partition(scores, [-2, -1], axis=1)[:, [-1, -2]].T
     queues: dict[str, list[int]] = {}
-    for index in usable:
+    for index in sorted(usable, key=(first - second).__getitem__):
         queues.setdefault(examples.labels[index], []).append(index)
     turns = [(turn, index) for queue in queues.values() for turn, index in enumerate(queue)]
     return sorted(index for _, index in sorted(turns)[:rows])

@@ -131,13 +131,13 @@ def judge(
 def allowed_difference(signature: Signature, scores: NDArray[np.float32], tolerance: float) -> float:
     """How far one score may be off: `tolerance` for probabilities.
 
-    For regression it is `tolerance` standard deviations of the answers, and at least a thousandth of it times the
-    largest, below which 32-bit floats do not reach.
+    For regression it is `tolerance` standard deviations of the answers, and at least a millionth of the largest, below
+    which 32-bit floats do not reach.
     """
     if signature.kind == "classification":
         return tolerance
     largest = float(np.abs(scores).max(initial=0.0))
-    return max(tolerance * float(scores.std()), tolerance * 1e-3 * largest, 1e-6 * tolerance)
+    return max(tolerance * float(scores.std()), 1e-6 * largest, 1e-6 * tolerance)
 
 
 def check_parity(name: str, comparison: Comparison, names: Sequence[str], page: Path | None = None) -> None:
