@@ -16,6 +16,7 @@ from sklearn.datasets import load_digits
 
 from tests.bundle.sources import LINEAGE
 from tidemill.backends.exporters.onnx import OnnxExporter
+from tidemill.backends.exporters.precisions.dynamic import to_integers_dynamic
 from tidemill.backends.exporters.precisions.equal import equalise
 from tidemill.backends.exporters.precisions.prepared import prepared
 from tidemill.backends.exporters.precisions.ranges import flows, quiet_session
@@ -181,3 +182,17 @@ def test_the_rows_of_one_batch_or_of_many_give_the_same_ranges() -> None:
     parts = flows(_scaled("g"), ["MatMul"], [{"rows": rows["rows"][at : at + 1]} for at in range(64)])["rows"]
     assert (whole.low, whole.high) == (parts.low, parts.high) == (rows["rows"].min(), rows["rows"].max())
     assert np.array_equal(whole.counts, parts.counts) and whole.counts.sum() == 64 * 8
+
+
+@pytest.mark.parametrize(("outlier", "operators"), [(1.0, {"MatMulInteger"}), (2e3, {"MatMul"})])
+def test_a_matrix_whose_input_has_outliers_is_multiplied_in_32_bits(
+    tmp_path: Path, outlier: float, operators: set[str]
+) -> None:
+    rows = np.random.default_rng(0).normal(size=(4096, 8)).astype(np.float32)
+    rows[0, 0] *= outlier
+    to_integers_dynamic(_scaled("g"), tmp_path / "g.onnx", [{"rows": rows}])
+    written = onnx.load(tmp_path / "g.onnx")
+    assert {node.op_type for node in written.graph.node if "MatMul" in node.op_type} == operators
+    assert TensorProto.INT8 in {each.data_type for each in written.graph.initializer if len(each.dims) == 2}
+    answers = quiet_session(tmp_path / "g.onnx").run(["scores"], {"rows": rows})[0]
+    assert np.abs(answers[1:] - rows[1:]).max() < 0.05

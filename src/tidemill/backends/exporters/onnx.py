@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class OnnxExporter:
     """Converts torch modules, scikit-learn pipelines, and XGBoost boosters; networks also to fewer bits.
 
-    `calibration` gives the rows that int8_static is made with; no other precision asks for them.
+    `calibration` gives the rows that int8 is made with; no other precision asks for them.
     """
 
     def __init__(self, precision: Precision = "float32", calibration: Callable[[], Calibration] | None = None) -> None:
@@ -55,11 +55,12 @@ class OnnxExporter:
         if self._precision == "float16":
             halves.to_halves(graph)
             onnx.save(graph, path)
-        elif self._precision == "int8_dynamic":
-            dynamic.to_integers_dynamic(graph, path)
+            return
+        rows = self._calibration() if self._calibration else static.Calibration((), ())
+        if self._precision == "int8_dynamic":
+            dynamic.to_integers_dynamic(graph, path, rows.measured)
         else:
-            none = static.Calibration((), ())
-            static.to_integers_static(graph, path, self._calibration() if self._calibration else none)
+            static.to_integers_static(graph, path, rows)
 
 
 def _check(model: SourceModel, path: Path) -> None:

@@ -41,7 +41,7 @@ class ExportConfig:
     float16: LimitsConfig = field(default_factory=LimitsConfig)  # the four limits for this precision
     int8_dynamic: Int8LimitsConfig = field(default_factory=Int8LimitsConfig)  # the same
     int8_static: Int8LimitsConfig = field(default_factory=Int8LimitsConfig)  # the same
-    calibration_rows: int = bounded(256, low=1, high=10_000)  # training rows whose ranges int8_static keeps
+    calibration_rows: int = bounded(256, low=1, high=10_000)  # training rows that int8 is measured on
     golden_rows: int = bounded(32, low=1, high=10_000)  # raw requests kept with their answers
     reference_rows: int = bounded(2000, low=1, high=1_000_000)  # rows kept for the monitor to compare with
 

@@ -48,6 +48,13 @@ class Flow:
     def widest(self) -> tuple[float, float]:
         return min(self.low, 0.0), max(self.high, 0.0)
 
+    def noise(self) -> float:
+        """Mean square of what is rounded off in the widest range, as a part of the mean square of the values."""
+        low, high = self.widest()
+        centres = self.low + (np.arange(_BINS) + 0.5) * (self.high - self.low) / _BINS
+        power = float((self.counts * centres**2).sum() / self.counts.sum())
+        return ((high - low) / _STEPS) ** 2 / 12 / power if power else 0.0
+
     def closest(self) -> tuple[float, float]:
         """The range whose 256 steps have the smallest mean squared error."""
         lowest, highest = low, high = self.widest()
