@@ -85,6 +85,8 @@ IMAGE: dict[str, tuple[dict[str, Any], int, str]] = {
 }  # fmt: skip
 TEXT: dict[str, tuple[dict[str, Any], int, str]] = {
     "a number": (_inputs(3), 422, "not text"),
+    "XML": ({"content": b'{"inputs": ["a"]}', "headers": {"content-type": "text/xml"}}, 415, "text/xml"),
+    "bytes": ({"content": b'{"inputs": ["a"]}', "headers": {"content-type": "application/octet-stream"}}, 415, "said to be"),
     "null": (_inputs("good", None), 422, "input 1"),
     "empty text": (_inputs(""), 422, "input 0"),
     "endless text": (_inputs("a " * 60_000), 422, "characters"),

@@ -27,6 +27,8 @@ _EXAMPLE: Mapping[Task, str] = {
     "text": '{"inputs": ["a sentence"]}',
     "tabular": '{"inputs": [{"column": 1.5}]}',
 }
+_JSON = frozenset({"application/json", "", "text/json", "text/plain", "application/x-www-form-urlencoded"})
+"""What a body may say that it is: JSON, nothing, or what clients say (curl -d, fetch) who were not told what it is."""
 _SHOWN = 200
 _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd")  # gzip, Zstandard
 _PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")
@@ -54,15 +56,18 @@ def _no_json(body: bytes, why: str) -> InputError:
 
 
 def read_inputs(task: Task, content_type: str, body: bytes) -> Given:
-    """The raw inputs of a request, at least one: files where the content type says so, JSON in any other case.
+    """The raw inputs of a request, at least one: files where the content type says so, else JSON.
 
-    Raises InputError: 400 for a body that cannot be read, 415 for a file where none is taken, 422 for wrong content.
+    Raises InputError: 400 for a body that cannot be read, 415 for one that is said to be something else, 422 for wrong
+    content.
     """
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "multipart/form-data" or kind.startswith(("image/", "audio/", "video/")):
         if task != "image" or not kind.startswith(("image/", "multipart/")):
             raise refusal(415, f"this model takes {task}, not {kind}", f"send JSON: {_EXAMPLE[task]}")
         return files(read_files(content_type, body) if kind.startswith("multipart/") else [body])
+    if kind not in _JSON and not kind.endswith("+json") and not body.startswith(_PICTURES):
+        raise refusal(415, f"the body is said to be {kind[:60]}", f"send JSON: {_EXAMPLE[task]}, as application/json")
     inputs = _from_document(task, parse_json(body))
     if task == "image":
         return files([decode_picture(index, item) for index, item in enumerate(inputs)])

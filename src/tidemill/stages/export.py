@@ -190,9 +190,9 @@ def _write_golden(
     """Requests spread over the classes, with the source's answers.
 
     Rows where a rounding moved the answer by more than half the tolerance are counted by parity; here they would fail
-    on another machine's arithmetic. A graph is held to twice of what it was off at most on those that were chosen, or to
-    a tenth of the tolerance, whichever is more, where that is less than its own: what is altered later shall show, and
-    what another machine rounds otherwise shall not.
+    on another machine's arithmetic. A graph is held to twice of what it was off at most on those that were chosen, or
+    to a tenth of the tolerance, whichever is more, where that is less than its own: what is altered later shall show,
+    and what another machine rounds otherwise shall not.
     """
     tolerance = comparison.parity.tolerance
     usable: list[int] = np.flatnonzero(comparison.difference <= tolerance / 2).tolist()
