@@ -86,7 +86,7 @@ IMAGE: dict[str, tuple[dict[str, Any], int, str]] = {
 TEXT: dict[str, tuple[dict[str, Any], int, str]] = {
     "a number": (_inputs(3), 422, "not text"),
     "XML": ({"content": b'{"inputs": ["a"]}', "headers": {"content-type": "text/xml"}}, 415, "text/xml"),
-    "bytes": ({"content": b'{"inputs": ["a"]}', "headers": {"content-type": "application/octet-stream"}}, 415, "said to be"),
+    "CSV": ({"content": b"a,b", "headers": {"content-type": "text/csv"}}, 415, "said to be"),
     "null": (_inputs("good", None), 422, "input 1"),
     "empty text": (_inputs(""), 422, "input 0"),
     "endless text": (_inputs("a " * 60_000), 422, "characters"),
