@@ -8,6 +8,7 @@
     │   ├── NotFoundError         exit 2, HTTP 404   a name, version, alias, run or prediction
     │   └── StateError            exit 2, HTTP 409   the repository or project is not in a state for this
     ├── GateError                 exit 1, HTTP 409   evidence, parity or golden requests did not hold
+    ├── FeedError                 exit 1, HTTP 500   a graph does not take the tensors it was given
     ├── BundleError               exit 1, HTTP 500   a bundle that fails its audit
     ├── StorageError              exit 1, HTTP 507   disk full, file not writable, database locked or away
     ├── BusyError                 exit 1, HTTP 503   a port, lock or queue is taken by somebody else
@@ -75,6 +76,10 @@ class GateError(TidemillError):
     """A gate (parity, evidence, golden requests) did not hold."""
 
     http_status = 409
+
+
+class FeedError(TidemillError):
+    """A graph does not take the shapes or values of the tensors it was given; whose they are, the caller knows."""
 
 
 class BundleError(TidemillError):

@@ -16,13 +16,20 @@ import onnxruntime as ort
 
 from tidemill.domain.bundle import Bundle
 from tidemill.domain.digest import Digest
-from tidemill.errors import BundleError, TidemillError, first_line
+from tidemill.errors import BundleError, FeedError, TidemillError, first_line
 from tidemill.ports import Scored
 
 if TYPE_CHECKING:
     from tidemill.ports import Feed, Runtime, Session
 
 GRAPH = "model.onnx"
+_INVALID_ARGUMENT = "[ONNXRuntimeError] : 2 :"
+_MISFITS = (
+    "attempting to broadcast", "dimension mismatch", "dimensions must match", "cannot be reshaped", "out of range",
+    "out of bounds", "not equal to kernel channels",
+)  # fmt: skip
+"""What kernels say of shapes and indices where they say no more than that they failed, as they do without memory."""
+
 _forks = 0  # between the first process and this one
 _FATAL = 4  # ONNX Runtime's own messages: an error reaches the caller as an exception, and is not printed as well
 
@@ -44,7 +51,7 @@ class OnnxSession:
         self._forks = _forks
 
     def run(self, feed: Feed) -> Scored:
-        """Raises TidemillError when the graph fails on this batch, and in a fork."""
+        """Raises FeedError when the graph does not take such a batch, TidemillError when it fails, and in a fork."""
         if self._forks != _forks:
             raise TidemillError(
                 "the model was loaded before this process was forked, and does not run here",
@@ -53,7 +60,8 @@ class OnnxSession:
         try:
             scores, embedding = self._session.run(["scores", "embedding"], dict(feed))
         except Exception as error:  # the classes of ONNX Runtime's exceptions have no common base of their own
-            raise TidemillError(
+            kind = FeedError if _misfits(str(error)) else TidemillError
+            raise kind(
                 f"the model failed on this batch: {first_line(error)}",
                 "try a smaller batch, or export the model again",
             ) from None
@@ -87,6 +95,11 @@ class OnnxRuntime:
             raise BundleError(
                 f"{directory / GRAPH} cannot be loaded: {first_line(error)}", "export the model again"
             ) from None
+
+
+def _misfits(said: str) -> bool:
+    """Whether it is the given tensors that ONNX Runtime complains of."""
+    return said.startswith(_INVALID_ARGUMENT) or any(words in said.lower() for words in _MISFITS)
 
 
 def _content(path: Path, bundle: Bundle) -> bytes:
