@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from tidemill.backends.exporters.precisions.dynamic import to_integers_dynamic
 from tidemill.backends.exporters.precisions.equal import equalise
 from tidemill.backends.exporters.precisions.prepared import prepared
 from tidemill.backends.exporters.precisions.ranges import flows, quiet_session
-from tidemill.backends.exporters.precisions.static import Calibration, to_integers_static
+from tidemill.backends.exporters.precisions.static import Calibration, _nearest, to_integers_static
 from tidemill.backends.families.models.convolution import ConvNorm
 from tidemill.backends.families.models.small_cnn import SmallCnnNetwork
 from tidemill.backends.families.networks.graphs import PictureGraph
@@ -35,6 +36,7 @@ from tidemill.domain.bundle import ImagePreprocessing, Parity, Precision
 from tidemill.stages.export import export
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from onnx import ModelProto
 
     from tidemill.ports import Feed
@@ -61,7 +63,7 @@ def digits() -> tuple[NetworkModel, Examples, Calibration]:
         tuple(str(each) for each in labels[:_TEST]), None,
     )  # fmt: skip
     feeds = [{"image": pixels[start : start + 64]} for start in range(_TEST, _TEST + 512, 64)]
-    return model, test, Calibration(feeds[:4], feeds[4:])
+    return model, test, Calibration(feeds[:4], lambda: feeds[4:])
 
 
 def _learn(network: SmallCnnNetwork, pixels: torch.Tensor, labels: np.ndarray) -> None:
@@ -161,6 +163,10 @@ def _scaled(name: str) -> ModelProto:
     )
 
 
+def _batch(rows: NDArray[np.float32]) -> list[Feed]:
+    return [{"rows": rows}]
+
+
 def test_an_outlier_is_clipped_where_rows_that_were_not_measured_have_none(tmp_path: Path) -> None:
     """And kept where they have: clipped it would be another answer."""
     wide, plain = np.random.default_rng(0).normal(size=(2, 1 << 18, 8)).astype(np.float32)
@@ -170,7 +176,7 @@ def test_an_outlier_is_clipped_where_rows_that_were_not_measured_have_none(tmp_p
     covered = {}
     for name, held_back in {"without": plain[:256], "with": wide[:1]}.items():
         path = tmp_path / f"{name}.onnx"
-        to_integers_static(_scaled("g"), path, Calibration(measured, [{"rows": held_back}]))
+        to_integers_static(_scaled("g"), path, Calibration(measured, partial(_batch, held_back)))
         answer = quiet_session(path).run(["scores"], {"rows": wide[:1]})[0]
         covered[name] = float(answer[0, 0])
     assert covered["without"] < 20.0 and covered["with"] > 39.0
@@ -182,6 +188,35 @@ def test_the_rows_of_one_batch_or_of_many_give_the_same_ranges() -> None:
     parts = flows(_scaled("g"), ["MatMul"], [{"rows": rows["rows"][at : at + 1]} for at in range(64)])["rows"]
     assert (whole.low, whole.high) == (parts.low, parts.high) == (rows["rows"].min(), rows["rows"].max())
     assert np.array_equal(whole.counts, parts.counts) and whole.counts.sum() == 64 * 8
+
+
+def test_values_that_are_not_finite_are_left_out_of_the_ranges() -> None:
+    """Numpy would warn, which is an error here."""
+    rows = np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)
+    rows[1, 0], rows[1, 1] = np.finfo(np.float32).max, np.finfo(np.float32).min
+    known = flows(_scaled("g"), ["MatMul"], [{"rows": rows}])["rows"]
+    holed = np.concatenate([[[np.nan] * 8, [np.inf] * 8], rows, [[-np.inf] * 8]]).astype(np.float32)
+    for feeds in ([{"rows": holed}], [{"rows": holed[at : at + 1]} for at in range(len(holed))]):
+        found = flows(_scaled("g"), ["MatMul"], feeds)["rows"]
+        assert found.widest() == known.widest() and found.closest() == known.closest()
+        assert np.array_equal(np.flatnonzero(found.counts), np.flatnonzero(known.counts))
+    nothing = flows(_scaled("g"), ["MatMul"], [{"rows": holed[:2]}])["rows"]
+    assert (nothing.widest(), nothing.closest(), nothing.noise()) == ((0.0, 0.0), (0.0, 0.0), 0.0)
+
+
+def test_a_graph_without_a_number_is_never_the_nearest(tmp_path: Path) -> None:
+    paths = {}
+    for name, factor in {"none": np.nan, "far": 3.0, "near": 1.1, "whole": 1.0}.items():
+        model = _scaled(name)
+        unit = np.eye(8, dtype=np.float32) * np.float32(factor)
+        model.graph.initializer[0].CopyFrom(numpy_helper.from_array(unit, "unit"))
+        paths[name] = tmp_path / f"{name}.onnx"
+        onnx.save(model, paths[name])
+    rows = np.ones((4, 8), np.float32)
+    holed = np.concatenate([rows, [[np.nan] * 8]]).astype(np.float32)  # there the graph itself has none
+    for feed in (rows, holed):
+        tried = [paths["none"], paths["far"], paths["near"]]
+        assert _nearest(paths["whole"], tried, [{"rows": feed}]) == paths["near"]
 
 
 @pytest.mark.parametrize(("outlier", "operators"), [(1.0, {"MatMulInteger"}), (2e3, {"MatMul"})])

@@ -47,7 +47,7 @@ def _export(folder: Path, model: NetworkModel, examples: Examples, precision: Pr
         limits.max_changed = limits.max_loss = limits.max_class_loss = 1.0
     return export(
         model, examples, name="rows", config=settings, lineage=LINEAGE, metrics={"accuracy": 0.0}, per_class={},
-        exporter=OnnxExporter(precision, lambda: Calibration(_feeds(model, examples, folder), ())),
+        exporter=OnnxExporter(precision, lambda: Calibration(_feeds(model, examples, folder))),
         runtime=OnnxRuntime(), bundles=folder / "bundles", staging=folder / "staging", threads=1,
     )  # fmt: skip
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from tidemill.backends.exporters.precisions.static import Calibration
     from tidemill.config.schema import ExportConfig
     from tidemill.dataset.read import PackedDataset
-    from tidemill.ports import Feed, Raw, SourceModel
+    from tidemill.ports import Feed, SourceModel
 
 _BATCH = 16
 
@@ -31,16 +30,20 @@ def exporter_of(settings: ExportConfig, model: SourceModel, data: PackedDataset)
 def calibration(model: SourceModel, data: PackedDataset, rows: int) -> Calibration:
     """At most `rows` training rows to measure on, and at most as many to choose by: of val, or other training rows.
 
+    The latter are read when they are asked for: int8_dynamic does not choose.
+
     Not of the test split: the parity gate shall judge by rows that the graph has not seen. Drawn at random, always the
     same ones.
     """
     from tidemill.backends.exporters.precisions.static import Calibration
 
-    drawn, others = _drawn(data, "train", 2 * rows), _drawn(data, "val", rows)
-    measured = data.examples("train", np.sort(drawn[:rows])).inputs
-    split, numbers = ("val", others) if len(others) else ("train", drawn[rows:])
-    held_back = data.examples(split, np.sort(numbers)).inputs
-    return Calibration(*_prepared(model, measured, held_back))
+    drawn = _drawn(data, "train", 2 * rows)
+
+    def held_back() -> list[Feed]:
+        others = _drawn(data, "val", rows)
+        return _prepared(model, data, "val", others) if len(others) else _prepared(model, data, "train", drawn[rows:])
+
+    return Calibration(_prepared(model, data, "train", drawn[:rows]), held_back)
 
 
 def _drawn(data: PackedDataset, split: str, rows: int) -> NDArray[np.int64]:
@@ -48,17 +51,15 @@ def _drawn(data: PackedDataset, split: str, rows: int) -> NDArray[np.int64]:
     return np.random.default_rng(0).choice(number, min(rows, number), replace=False)
 
 
-def _prepared(model: SourceModel, *parts: Sequence[Raw]) -> list[list[Feed]]:
-    """Each of `parts` in batches, as the graph takes them."""
+def _prepared(model: SourceModel, data: PackedDataset, split: str, numbers: NDArray[np.int64]) -> list[Feed]:
+    """Those rows of a split in batches, as the graph takes them."""
     from tidemill.bundle.preprocess import Preprocessor
     from tidemill.bundle.read import TOKENIZER
 
     content: bytes | None = getattr(model, "tokenizer", None)  # only models of text have one
+    inputs = data.examples(split, np.sort(numbers)).inputs
     with tempfile.TemporaryDirectory() as folder:
         if content is not None:
             (Path(folder) / TOKENIZER).write_bytes(content)
         preprocessor = Preprocessor(model.preprocessing, Path(folder) / TOKENIZER if content is not None else None)
-        return [
-            [preprocessor.prepare(inputs[start : start + _BATCH]) for start in range(0, len(inputs), _BATCH)]
-            for inputs in parts
-        ]
+        return [preprocessor.prepare(inputs[start : start + _BATCH]) for start in range(0, len(inputs), _BATCH)]

@@ -56,7 +56,7 @@ class OnnxExporter:
             halves.to_halves(graph)
             onnx.save(graph, path)
             return
-        rows = self._calibration() if self._calibration else static.Calibration((), ())
+        rows = self._calibration() if self._calibration else static.Calibration(())
         if self._precision == "int8_dynamic":
             dynamic.to_integers_dynamic(graph, path, rows.measured)
         else:

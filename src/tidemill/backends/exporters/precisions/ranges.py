@@ -39,7 +39,7 @@ _TURNS = 3  # below and above in turn: each depends on the other
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """The values of one tensor: their extremes, and how many lie in each of equal bins between these."""
+    """The finite values of one tensor: their extremes, and how many lie in each of equal bins between these."""
 
     low: float
     high: float
@@ -52,7 +52,7 @@ class Flow:
         """Mean square of what is rounded off in the widest range, as a part of the mean square of the values."""
         low, high = self.widest()
         centres = self.low + (np.arange(_BINS) + 0.5) * (self.high - self.low) / _BINS
-        power = float((self.counts * centres**2).sum() / self.counts.sum())
+        power = float((self.counts * centres**2).sum() / max(1, self.counts.sum()))
         return ((high - low) / _STEPS) ** 2 / 12 / power if power else 0.0
 
     def closest(self) -> tuple[float, float]:
@@ -79,7 +79,7 @@ def flows(model: ModelProto, operators: Collection[str], feeds: Sequence[Feed]) 
         path = Path(folder) / "open.onnx"
         session, names = _opened(model, operators, path)
         small = list(_portions(session, names, feeds))
-        extremes = [[(float(value.min()), float(value.max())) for value in session.run(names, feed)] for feed in small]
+        extremes = [[_extremes(value) for value in session.run(names, feed)] for feed in small]
         ends = {name: tuple(zip(*(run[i] for run in extremes), strict=True)) for i, name in enumerate(names)}
         bounds = {name: (min(lows), max(highs)) for name, (lows, highs) in ends.items()}
         counts = {name: np.zeros(_BINS, np.int64) for name in names}
@@ -128,8 +128,18 @@ def _portions(session: onnxruntime.InferenceSession, names: Sequence[str], feeds
             yield {name: values[start : start + rows] for name, values in feed.items()}
 
 
+def _extremes(value: NDArray[np.float32]) -> tuple[float, float]:
+    """Of the values that are finite; 0 and 0 where none is."""
+    low, high = float(value.min()), float(value.max())
+    if np.isfinite(low) and np.isfinite(high):
+        return low, high
+    finite = value[np.isfinite(value)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+
+
 def _histogram(value: NDArray[np.float32], low: float, high: float) -> NDArray[np.int64]:
     sample = value.reshape(-1)[:: max(1, value.size // _SAMPLE)]
+    sample = sample[np.isfinite(sample)].astype(np.float64)  # in 32 bits the distance of the extremes may be infinite
     if high <= low:
         return np.bincount([0], weights=[len(sample)], minlength=_BINS).astype(np.int64)
     places = ((sample - low) * (_BINS / (high - low))).astype(np.int64)

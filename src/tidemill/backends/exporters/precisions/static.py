@@ -11,7 +11,7 @@ are the nearest to the graph's in 32 bits is kept.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -36,10 +36,13 @@ _PASSING = ("MaxPool", "AveragePool", "GlobalAveragePool", "Relu", "Clip", "Add"
 
 
 class Calibration(NamedTuple):
-    """Batches of rows that no gate judges by: to measure ranges on, and to choose between kinds of ranges."""
+    """Batches of rows that no gate judges by: to measure ranges on, and to choose between kinds of ranges.
+
+    The second are only made where they are asked for; where there are none, the choice is by the first.
+    """
 
     measured: Sequence[Feed]
-    held_back: Sequence[Feed]
+    held_back: Callable[[], Sequence[Feed]] = tuple
 
 
 def to_integers_static(model: ModelProto, path: Path, calibration: Calibration) -> None:
@@ -55,7 +58,7 @@ def to_integers_static(model: ModelProto, path: Path, calibration: Calibration) 
             for whole in (folded, *_balanced(folded))
             for number, ranges in enumerate(_kinds(whole, operators, calibration.measured))
         ]
-        shutil.copyfile(_nearest(folded, tried, calibration.held_back or calibration.measured), path)
+        shutil.copyfile(_nearest(folded, tried, calibration.held_back() or calibration.measured), path)
 
 
 def _balanced(folded: Path) -> list[Path]:
@@ -103,9 +106,18 @@ def _quantise(folded: Path, name: str, operators: Sequence[str], ranges: Ranges)
 
 
 def _nearest(whole: Path, tried: Sequence[Path], feeds: Sequence[Feed]) -> Path:
-    """The graph of `tried` whose scores are on the whole the nearest to those of `whole`."""
+    """The graph of `tried` whose scores are on the whole the nearest to those of `whole`, where these are numbers.
+
+    One that has no number where `whole` has one is the farthest.
+    """
     truth = _scores(whole, feeds)
-    return min(tried, key=lambda path: float(np.abs(_scores(path, feeds) - truth).mean()))
+    known = np.isfinite(truth)
+
+    def distance(path: Path) -> float:
+        apart = np.abs(_scores(path, feeds)[known] - truth[known])
+        return float(np.nan_to_num(apart, nan=np.inf, posinf=np.inf).sum(dtype=np.float64))
+
+    return min(tried, key=distance)
 
 
 def _scores(path: Path, feeds: Sequence[Feed]) -> NDArray[np.float32]:
