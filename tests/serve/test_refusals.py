@@ -173,11 +173,12 @@ def test_one_who_is_not_answered_in_time_is_answered_all_the_same_where_it_was_b
     app, door = held
 
     async def scenario() -> httpx.Response:
-        door.shut()
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app._app), base_url="http://localhost") as client:
-            asked = asyncio.create_task(client.post(INFER, json=tensors(9, parameters={"timeout": 50_000})))
-            await door.came(1)
-            await asyncio.sleep(0.1)
+            await client.post(INFER, json=tensors(8))  # from now on there is a thread
+            door.shut()
+            asked = asyncio.create_task(client.post(INFER, json=tensors(9, parameters={"timeout": 1_000_000})))
+            await door.came(2)
+            await asyncio.sleep(1.2)
             door.open()
             return await asked
 

@@ -9,6 +9,7 @@ others are the client's own, and are left aside.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from tidemill.domain.bundle import Signature
@@ -19,6 +20,8 @@ OUTPUTS = ("scores", "embedding", "output")
 _SEQUENCE = ("sequence_id", "sequence_start", "sequence_end")
 _RESERVED = "triton_"
 _MICROSECOND = 1e-6
+_NONE: frozenset[str] = frozenset()
+_NO_CLASSES: Mapping[str, int] = MappingProxyType({})
 
 
 class Asked(NamedTuple):
@@ -36,6 +39,10 @@ class Asked(NamedTuple):
 
 def read_wishes(document: Mapping[str, Any], signature: Signature) -> Asked:
     """What is asked for. Raises InputError: 422 for an unknown output, 400 for a parameter that is wrong."""
+    request_id = document.get("id")
+    own_id = request_id if isinstance(request_id, str) else None
+    if "parameters" not in document and not document.get("outputs"):
+        return Asked(OUTPUTS, _NONE, own_id, _NO_CLASSES, 0.0)
     everything, timeout = False, 0.0
     if "parameters" in document:
         everything, timeout = _of_request(_object(document["parameters"]))
@@ -54,8 +61,6 @@ def read_wishes(document: Mapping[str, Any], signature: Signature) -> Asked:
         if count := _count(wishes, "classification", "so many classes"):
             _check_classes(name, signature)
             classes[name] = count
-    request_id = document.get("id")
-    own_id = request_id if isinstance(request_id, str) else None
     return Asked(tuple(dict.fromkeys(names)), frozenset(binary), own_id, classes, timeout)
 
 
