@@ -23,7 +23,7 @@ from tidemill.bundle.prove import Limits, libraries, prove
 from tidemill.bundle.read import open_bundle
 from tidemill.domain.bundle import Bundle
 from tidemill.domain.digest import Digest
-from tidemill.errors import BundleError, GateError
+from tidemill.errors import BundleError, GateError, TidemillError
 
 RUNTIME = OnnxRuntime()
 
@@ -212,3 +212,16 @@ def test_a_record_may_name_no_target_to_be_made(example: Path) -> None:
     edit(example, lambda record: record.update(_target_="os.system", command="touch /tmp/never"))
     with pytest.raises(BundleError, match=r"bundle\.json"):
         prove(example, None, runtime=RUNTIME)
+
+
+def test_what_is_not_installed_is_not_the_bundles_fault(
+    example: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "absent" / "pyarrow").mkdir(parents=True)
+    absent = "raise ModuleNotFoundError(\"No module named 'pyarrow'\", name='pyarrow')\n"
+    (tmp_path / "absent" / "pyarrow" / "__init__.py").write_text(absent)
+    monkeypatch.syspath_prepend(str(tmp_path / "absent"))  # which the process that tries is given, too
+    with pytest.raises(TidemillError) as refused:
+        prove(example, None, runtime=RUNTIME)
+    assert not isinstance(refused.value, BundleError)
+    assert "protocol 1 or 2" in refused.value.headline and "pip install 'tidemill[parquet]'" in refused.value.remedy

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -107,3 +109,32 @@ def test_one_picture_by_several_workers(layout: Layout) -> None:
         pid = server.pid
         assert server.stop() == 0
     assert workers_of(pid) == []
+
+
+def sockets_of(pid: int) -> int:
+    found = 0
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            found += os.readlink(path).startswith("socket:")
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.slow
+def test_connections_that_come_at_once_are_shared(layout: Layout) -> None:
+    """One worker took nearly all of them where each takes all that wait."""
+    with start_server(layout, "digits@champion", workers=2) as server, ExitStack() as opened:
+        workers = workers_of(server.pid)
+        before = {worker: sockets_of(worker) for worker in workers}
+        address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
+        for _ in range(64):
+            opened.enter_context(socket.create_connection(address))
+        until = time.monotonic() + 20
+        while time.monotonic() < until:
+            taken = [sockets_of(worker) - before[worker] for worker in workers]
+            if sum(taken) == 64:
+                break
+            time.sleep(0.05)
+        assert sum(taken) == 64
+        assert min(taken) >= 6, taken

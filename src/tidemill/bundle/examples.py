@@ -129,7 +129,11 @@ def _check(task: Task, found: Any) -> None:
 
 
 def _is_range(ends: Any) -> bool:
-    return isinstance(ends, list) and len(ends) == 2 and all(type(end) in (int, float) for end in ends)
+    return (
+        isinstance(ends, list)
+        and len(ends) == 2
+        and all(type(end) in (int, float) and abs(end) < _NUMBERS for end in ends)
+    )
 
 
 def _rows(inputs: Sequence[Raw], outputs: Sequence[str], labels: Sequence[str], most: int) -> Iterator[_Row]:

@@ -178,7 +178,8 @@ def _judge(trial: Trial, said: bytes, code: int) -> None:
         raise _bad(trial, f"the process that tried it {_death(code)}")
     if answer == {"proven": trial.digest}:
         return
-    error = GateError if answer.get("error") == "GateError" else BundleError
+    kinds = {"GateError": GateError, "MissingExtraError": TidemillError}  # what is missing is not the bundle's fault
+    error = kinds.get(str(answer.get("error")), BundleError)
     raise error(_line(answer.get("headline")), _line(answer.get("remedy")))
 
 

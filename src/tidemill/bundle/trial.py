@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tidemill.errors import BundleError, GateError, TidemillError, first_line
+from tidemill.errors import BundleError, GateError, MissingExtraError, TidemillError, first_line
 
 if TYPE_CHECKING:
     from tidemill.ports import Runtime
@@ -42,7 +42,7 @@ def main() -> None:
     try:
         attempt(Path(trial["directory"]), trial["digest"])
         answer = {"proven": trial["digest"]}
-    except (BundleError, GateError) as error:
+    except (BundleError, GateError, MissingExtraError) as error:
         answer = _told(error)
     except TidemillError as error:  # the graph failed on the golden requests
         answer = _told(_refused(trial, error.headline))

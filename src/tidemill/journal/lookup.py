@@ -53,19 +53,19 @@ class Lookup(Journal):
         wanted = {each for each in prediction_ids if is_prediction_id(each)}
         if len(wanted) > FEW:
             return super().find_all(wanted)
-        found = self._sealed(wanted)
+        found = self.sealed(wanted)
         if missing := wanted.difference(found):
             for tail in self._advance().values():
                 found.update((row["id"], to_prediction(row)) for row in tail.rows(missing))
-            found.update(self._sealed(missing.difference(found)))  # a spool may have been sealed meanwhile
+            found.update(self.sealed(missing.difference(found)))  # a spool may have been sealed meanwhile
         return found
 
-    def _sealed(self, ids: Collection[str]) -> dict[str, Prediction]:
+    def sealed(self, ids: Collection[str]) -> dict[str, Prediction]:
         """Of `ids` those that sealed files hold."""
         found: dict[str, Prediction] = {}
         times = {each: prediction_time(each) for each in ids}
         for segment in self._listed("predictions") if times else ():
-            within = [each for each, time in times.items() if segment.first <= time <= segment.last]
+            within = {each for each, time in times.items() if segment.first <= time <= segment.last}
             if within:
                 found.update((row["id"], to_prediction(row)) for row in self._rows(segment, "predictions", within))
         return found
@@ -75,13 +75,14 @@ class Lookup(Journal):
         wanted = set(prediction_ids)
         if len(wanted) > FEW:
             return super().labels(wanted)
-        live = {stem: tail.feedback for stem, tail in self._advance().items()}
-        rows: list[dict[str, Any]] = []
-        for segment in self._listed("feedback"):
-            live.pop(segment.stem, None)
-            rows += self._rows(segment, "feedback", wanted)
-        rows += [row for feedback in live.values() for row in feedback if row["prediction_id"] in wanted]
+        live = [row for tail in self._advance().values() for row in tail.feedback]
+        rows = [row for row in live if row["prediction_id"] in wanted] + self.sealed_labels(wanted)
         return {row["prediction_id"]: to_feedback(row) for row in sorted(rows, key=lambda row: int(row["at"]))}
+
+    def sealed_labels(self, prediction_ids: Collection[str]) -> list[dict[str, Any]]:
+        """Of feedback for these ids the rows that sealed files hold."""
+        files = self._listed("feedback")
+        return [row for segment in files for row in self._rows(segment, "feedback", prediction_ids)]
 
     def _listed(self, kind: Kind) -> list[Segment]:
         """`segments`, listed anew only where the folder changed."""

@@ -22,7 +22,7 @@ from tidemill.journal.damage import readable
 from tidemill.journal.records import to_feedback, to_prediction
 from tidemill.journal.segments import Kind, Segment, segments
 from tidemill.journal.spool import SUFFIX
-from tidemill.journal.tails import Tail
+from tidemill.journal.tails import Tail, may_hold, spools
 
 
 class Journal:
@@ -39,14 +39,18 @@ class Journal:
         self, *, model: str | None = None, since: datetime | None = None, until: datetime | None = None
     ) -> pa.Table:
         """Rows as `columns.SCHEMAS` has them, oldest first; `since` and `until` are both inclusive."""
-        live = {stem: tail.table() for stem, tail in self._advance().items()}
-        tables = [SCHEMAS["predictions"].empty_table()]
         condition = _condition(model, since, until)
+        live = {}
+        for path in spools(self.root):
+            if may_hold(path, since, until):
+                table = Tail(path).table()
+                live[path.stem] = table if condition is None else table.filter(condition)
+        tables = [SCHEMAS["predictions"].empty_table()]
         for segment in segments(self.root, "predictions"):
             live.pop(segment.stem, None)
             if (since is None or segment.last >= since) and (until is None or segment.first <= until):
                 tables.append(_read(segment, "predictions", condition))
-        tables += [table if condition is None else table.filter(condition) for table in live.values()]
+        tables += live.values()
         return pa.concat_tables(tables).sort_by([("at", "ascending"), ("id", "ascending")])
 
     def feedback(self, prediction_ids: Collection[str] | None = None) -> pa.Table:

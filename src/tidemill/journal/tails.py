@@ -4,15 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tidemill.domain.prediction import prediction_time
 from tidemill.journal.batches import glance, is_batch, read_batch
 from tidemill.journal.frames import HEADER, check_header, read_frame_at, read_frames
 from tidemill.journal.records import read_payload
+from tidemill.journal.spool import SUFFIX
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_SLACK = timedelta(minutes=1)
+"""An id is made before its answer is written, and clocks are set."""
+_ID = 26  # letters of the id with which a spool's name begins
+
+
+def spools(root: Path) -> list[Path]:
+    """The spools of the log under `root`, the oldest first."""
+    return sorted((root / "spool").glob(f"*{SUFFIX}"))
+
+
+def may_hold(spool: Path, since: datetime | None, until: datetime | None) -> bool:
+    """Whether a spool can have rows from `since` to `until`: its name says when it was made, its last change is its
+    last row."""
+    try:
+        last = datetime.fromtimestamp(spool.stat().st_mtime, UTC)
+        first = prediction_time(spool.name[:_ID])
+    except (OSError, ValueError):
+        return True
+    return (since is None or since <= last + _SLACK) and (until is None or until >= first - _SLACK)
 
 
 @dataclass(slots=True)
@@ -47,15 +70,15 @@ class Tail:
         self.ignored = read.ignored
 
     def table(self) -> pa.Table:
-        """All its predictions as `columns.SCHEMAS` has them; none when it was sealed meanwhile: then they are there."""
+        """All its predictions as `columns.SCHEMAS` has them; none where it was sealed meanwhile."""
         from tidemill.journal.columns import SCHEMAS, tables
 
         try:
-            with self.path.open("rb") as file:
-                frames = read_frames(file.read(self.end)).frames
+            content = self.path.read_bytes()
         except FileNotFoundError:
             return SCHEMAS["predictions"].empty_table()
-        return tables(frames)["predictions"]
+        check_header(content, self.path.name)
+        return tables(read_frames(content).frames)["predictions"]
 
     def rows(self, ids: Collection[str]) -> list[dict[str, Any]]:
         """The predictions with `ids`; none when the spool was sealed meanwhile, for then they are there."""

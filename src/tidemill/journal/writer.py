@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from tidemill.journal.spool import Spool
 from tidemill.journal.sweep import can_seal, left, sweep
 
 _TICK = 1.0  # seconds between two syncs
-_RETRY = 30.0  # seconds until what could not be sealed is tried again
+_RETRY = 300.0  # seconds until what could not be sealed is tried again
 _QUIET = 0.25  # of a core; a process that takes more has no time to seal
 _MOST = 512 << 20  # bytes of spools, and some are sealed however busy it is
 _PARTING = 5.0  # seconds after which no further spool is sealed at the end
@@ -28,18 +28,23 @@ MUCH = 256 << 10  # bytes that are not written at once
 class Writer:
     """Appends payloads to the log under `root`; safe to use from several threads.
 
-    Another spool is begun when one holds `max_bytes` or `max_rows`, or is `max_age` seconds old.
+    Another spool is begun when one holds `max_bytes` or `max_rows`, or is `max_age` seconds old. `tell` hears, from
+    another thread, of each spool that cannot be sealed, once.
     """
 
     def __init__(
-        self, root: Path, *, max_bytes: int = 64 << 20, max_rows: int = 100_000, max_age: float = 600.0
-    ) -> None:
+        self, root: Path, *, max_bytes: int = 64 << 20, max_rows: int = 100_000, max_age: float = 600.0,
+        tell: Callable[[str], None] | None = None,
+    ) -> None:  # fmt: skip
         self.root = root
+        self._tell = tell
         self._limits = (max_bytes, max_rows, max_age)
         self._lock = threading.Lock()
         self._finished: list[Spool] = []  # to be synced, and let go
         self._synced = 0
-        self._retry: dict[Path, float] = {}
+        self._retry: dict[Path, float] = {}  # when each that could not be sealed is tried again
+        self._told: set[Path] = set()
+        self._until = float("inf")  # after that, at the end, no time is left for sealing
         self._stop = threading.Event()
         try:
             self._spool = Spool(root / "spool")
@@ -77,17 +82,20 @@ class Writer:
 
     def close(self) -> None:
         """Let go of what was written, and seal what there is time for; the rest stays spools, and counts."""
+        self._until = time.monotonic() + _PARTING
         self._stop.set()
         self._tender.join()
         self._sealer.join()
         with self._lock:
             self._finished.append(self._spool)
         self._let_go()
-        if can_seal():
-            until = time.monotonic() + _PARTING
-            for _ in sweep(self.root):
-                if time.monotonic() > until:
+        if can_seal() and not self._late():
+            for _ in sweep(self.root, give_up=self._late):
+                if self._late():
                     break
+
+    def _late(self) -> bool:
+        return time.monotonic() > self._until
 
     def _is_full(self) -> bool:
         max_bytes, max_rows, max_age = self._limits
@@ -134,6 +142,8 @@ class Writer:
             spool = self._finished[0]
             with suppress(StorageError), self.calm.syncing():
                 spool.sync()
+            if not spool.rows and spool.sound:
+                spool.path.unlink(missing_ok=True)  # before its lock is given back: nobody has begun to seal it
             spool.close()
             del self._finished[0]
 
@@ -151,7 +161,10 @@ class Writer:
         """One spool, of this writer or of any that is gone."""
         now = time.monotonic()
         self._retry = {path: at for path, at in self._retry.items() if at > now}
-        for path, sealed in sweep(self.root, but=self._retry):
-            if sealed:
+        for path, failure in sweep(self.root, but=self._retry, give_up=self._late):
+            if failure is None:
                 return
             self._retry[path] = now + _RETRY
+            if self._tell is not None and path not in self._told:
+                self._told.add(path)
+                self._tell(str(failure).splitlines()[0])

@@ -62,7 +62,7 @@ def serve(
     ui_socket: Path | None = None,
     until_stdin_closes: bool = False,
 ) -> None:
-    """Serve models until SIGTERM or SIGINT; returns when everything taken is answered and the log is sealed.
+    """Serve models until SIGTERM or SIGINT; returns when everything taken is answered and logged.
 
     With several `workers` this process only looks after them; `worker` is what it hands to each. The page at /ui is the
     server's own, or one that Gradio makes in a process beside it: one for all workers, which it answers on `ui_socket`.
@@ -197,6 +197,7 @@ def _run(
 ) -> None:  # fmt: skip
     from tidemill.backends.sinks.parquet import ParquetSink
     from tidemill.journal.find import LoggedAnswers
+    from tidemill.serve.logs import say
     from tidemill.serve.run import run_server
 
     def loaded(each: Source) -> tuple[ServedModel, Watched | None]:
@@ -207,7 +208,7 @@ def _run(
     run_server(
         listener,
         models,
-        sink=ParquetSink(wanted.folder),
+        sink=ParquetSink(wanted.folder, partial(say, level="warn")),
         journal=LoggedAnswers(wanted.folder),
         access=wanted.access,
         on_ready=partial(on_ready, ", ".join(model.full_name for model, _ in models)),

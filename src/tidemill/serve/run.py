@@ -18,6 +18,7 @@ import uvicorn
 
 from tidemill.errors import BusyError, InputError, from_os_error
 from tidemill.journal.find import Answers
+from tidemill.serve.accepting import OneByOne
 from tidemill.serve.app import Guard, Ui, build_app
 from tidemill.serve.limits import Access
 from tidemill.serve.logs import say
@@ -96,7 +97,8 @@ def run_server(
     async def main() -> None:
         workers = Shared(shared) if shared else None
         service = Service([model for model, _ in models], sink, journal, workers, answer_unlogged=answer_unlogged)
-        server = _Server(_config(build_app(service, access, access_log=access_log, ui=ui), tls), service, on_ready)
+        config = _config(build_app(service, access, access_log=access_log, ui=ui), tls)
+        server = _Server(config, service, on_ready, among_others=shared is not None)
         watchers = [
             Watcher(watched.manifest, slot, watched.load)
             for slot, (_, watched) in zip(service.slots, models, strict=True)
@@ -142,14 +144,29 @@ def _limit(seconds: float) -> threading.Timer:
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, service: Service, on_ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, service: Service, on_ready: Callable[[], None], *, among_others: bool
+    ) -> None:
         super().__init__(config)
         self._service = service
         self._on_ready = on_ready
+        self._among_others = among_others
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await super().startup([] if self._among_others else sockets)
+        if self._among_others:
+            config = self.config
+            for each in sockets or ():
+                server = OneByOne(each, self._protocol, tls=config.ssl, backlog=config.backlog)
+                self.servers.append(server)  # type: ignore[arg-type]  # it has what uvicorn asks of a server
         self._on_ready()
+
+    def _protocol(self) -> asyncio.Protocol:
+        """As uvicorn makes one for each connection."""
+        made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]  # as in uvicorn itself
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
 
     def leave(self) -> None:
         """Stop in order: take no new connections, and answer with `Connection: close` on those that there are.

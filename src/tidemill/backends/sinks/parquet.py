@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +13,13 @@ from tidemill.journal.writer import MUCH, Writer
 
 
 class ParquetSink:
-    """A writer of the log under `root`, with a spool of its own. Raises StorageError when that cannot be made."""
+    """A writer of the log under `root`, with a spool of its own. Raises StorageError when that cannot be made.
 
-    def __init__(self, root: Path) -> None:
-        self._writer = Writer(root)
+    `tell` hears, from another thread, what cannot be made Parquet.
+    """
+
+    def __init__(self, root: Path, tell: Callable[[str], None] | None = None) -> None:
+        self._writer = Writer(root, tell=tell)
 
     def append(self, predictions: Sequence[Prediction]) -> None:
         """On return all of them survive the death of the process. Raises StorageError, and then none is kept."""
@@ -37,7 +40,7 @@ class ParquetSink:
         self._writer.append([feedback_payload(each) for each in feedback])
 
     def close(self) -> None:
-        """Seal what was written."""
+        """Let go of what was written, sealed where there is time for it."""
         self._writer.close()
 
 
