@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidemill.errors import InputError
-from tidemill.serve.coding import unpacker
+from tidemill.serve.coding import PORTION, unpacker
 from tidemill.serve.limits import MAX_BODY, Bodies
 
 from .bundles import ROW, picture
@@ -146,6 +146,34 @@ def test_a_bomb_is_refused_and_little_of_it_is_unpacked(pieces: int) -> None:
     assert bodies._held == 0
 
 
+def test_others_have_their_turns_while_much_is_unpacked() -> None:
+    """32 MB in one piece of 32 KB."""
+    body = gzip.compress(bytes(MAX_BODY))
+    turns = 0
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def read() -> bytes:
+        task = asyncio.create_task(others())
+        try:
+            return await Bodies().read({"headers": [(b"content-encoding", b"gzip")]}, receive)
+        finally:
+            task.cancel()
+
+    assert asyncio.run(read()) == bytes(MAX_BODY)
+    assert turns >= MAX_BODY // PORTION - 1
+    unpack = unpacker("gzip")
+    assert unpack is not None
+    assert {len(each) for each in unpack.feed(body)} == {PORTION}
+
+
 def test_what_is_unpacked_counts_as_held(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tidemill.serve.limits.MAX_HELD", 1000)
     large = gzip.compress(b" " * 2000)
@@ -157,15 +185,24 @@ def test_what_is_unpacked_counts_as_held(app: App, monkeypatch: pytest.MonkeyPat
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.binary(max_size=3000), st.sampled_from(["gzip", "deflate"]), st.lists(st.integers(0, 3000), max_size=6))
-def test_in_whatever_pieces_a_body_comes_it_is_the_same(content: bytes, coding: str, cuts: list[int]) -> None:
+@given(
+    st.one_of(st.binary(max_size=3000), st.integers(0, 3000).map(bytes)),
+    st.sampled_from(["gzip", "deflate"]),
+    st.lists(st.integers(0, 3000), max_size=6),
+    st.integers(1, 4000),
+)
+def test_in_whatever_pieces_a_body_comes_it_is_the_same(
+    content: bytes, coding: str, cuts: list[int], most: int
+) -> None:
     packed = CODINGS[coding](content)
     unpack = unpacker(coding)
     assert unpack is not None
     ends = sorted(min(cut, len(packed)) for cut in cuts)
     pieces = [packed[start:stop] for start, stop in zip([0, *ends], [*ends, len(packed)], strict=True)]
 
-    assert b"".join(unpack.feed(piece, 4000) for piece in pieces) == content
+    portions = [portion for piece in pieces for portion in unpack.feed(piece, most)]
+    assert b"".join(portions) == content
+    assert all(0 < len(portion) <= most for portion in portions)
     unpack.finish()
 
 
@@ -175,7 +212,7 @@ def test_any_bytes_are_unpacked_or_one_refusal(content: bytes, coding: str, most
     unpack = unpacker(coding)
     assert unpack is not None
     try:
-        assert len(unpack.feed(content, most)) <= most
+        assert all(len(portion) <= most for portion in unpack.feed(content, most))
         unpack.finish()
     except InputError as error:
         assert error.http_status == 400

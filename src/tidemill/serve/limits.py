@@ -9,7 +9,7 @@ import ipaddress
 from starlette.types import Receive, Scope
 
 from tidemill.errors import BusyError, ConfigError, InputError
-from tidemill.serve.coding import Unpacker, unpacker
+from tidemill.serve.coding import PORTION, Unpacker, unpacker
 from tidemill.serve.failure import ClientGone, refusal
 from tidemill.serve.keys import Keys
 from tidemill.serve.logs import USER
@@ -159,10 +159,10 @@ class Bodies:
                 if not more and unpack is None:
                     return body
                 scope[_HELD] = 0
-                pieces = [self._kept(scope, body, unpack)]
+                pieces = await self._kept(scope, body, unpack)
                 while more:
                     body, more = await _piece(receive)
-                    pieces.append(self._kept(scope, body, unpack))
+                    pieces += await self._kept(scope, body, unpack)
         except TimeoutError:
             raise body_too_slow() from None
         if unpack is not None:
@@ -179,12 +179,15 @@ class Bodies:
         """The request with `scope` was answered."""
         self._held -= scope.pop(_HELD, 0)
 
-    def _kept(self, scope: Scope, piece: bytes, unpack: Unpacker | None) -> bytes:
-        """A piece as it is held: of one that is unpacked, a byte more than may be held shows that it is too large."""
-        if unpack is not None:
-            piece = unpack.feed(piece, MAX_BODY - scope[_HELD] + 1)
-        self._hold(scope, len(piece))
-        return piece
+    async def _kept(self, scope: Scope, piece: bytes, unpack: Unpacker | None) -> list[bytes]:
+        """A piece as it is held. While much is unpacked of it, the event loop has its turns."""
+        kept = []
+        for portion in (piece,) if unpack is None else unpack.feed(piece):
+            self._hold(scope, len(portion))
+            kept.append(portion)
+            if unpack is not None and len(portion) == PORTION:
+                await asyncio.sleep(0)
+        return kept
 
     def _hold(self, scope: Scope, size: int) -> None:
         scope[_HELD] += size
