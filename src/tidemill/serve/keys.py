@@ -33,8 +33,11 @@ class Keys:
     def __len__(self) -> int:
         return len(self._tokens)
 
-    def check(self, given: bytes, right: Right) -> str | None:
-        """The name of the token in the header `given`; None for none that is known. Raises as `Access.check`."""
+    def check(self, given: bytes, right: Right, counted: bool = True) -> str | None:
+        """The name of the token in the header `given`; None for none that is known. Raises as `Access.check`.
+
+        What is not `counted` may be asked as often as one likes.
+        """
         now = time.monotonic()
         if now >= self._due:
             self._look(now)
@@ -44,7 +47,7 @@ class Keys:
         token, meter = found
         if right not in token.scopes:
             raise refusal(403, f"the token {token.name!r} is not good for {right}", "use one with this scope")
-        if meter is not None and (wait := meter.take(now)):
+        if counted and meter is not None and (wait := meter.take(now)):
             raise too_many(f"the token {token.name!r} may ask {token.rate}", f"try again in {wait} s", wait)
         return token.name
 

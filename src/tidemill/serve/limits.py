@@ -26,7 +26,7 @@ _HEARD = 1024  # Host and Origin pairs that are kept as heard
 _PREDICT = ("/v1/", "/v2", "/ui")
 _REPOSITORY = "/v2/repository"
 PAGE_DATA = frozenset({"/ui/models.json", "/ui/examples.json"})
-"""What a page reads of the models."""
+"""What a page reads of the models. A token is needed, and its rate does not count them."""
 _DESCRIPTION = frozenset({"/", "/openapi.json"})
 _OPEN = (
     frozenset({"/v2/health/live", "/v2/health/ready", "/docs"}) | OPEN
@@ -89,10 +89,10 @@ class Access:
         right = needed(scope["path"])
         if self.page_asks and scope["path"].startswith("/ui/") and scope["path"] not in PAGE_DATA:
             return
-        given = _as_bearer(given)
+        given = as_bearer(given)
         if right is None or (self._token is not None and hmac.compare_digest(given, self._token)):
             return
-        if self._keys is None or not (name := self._keys.check(given, right)):
+        if self._keys is None or not (name := self._keys.check(given, right, scope["path"] not in PAGE_DATA)):
             wrong = "the token is not known here" if given.startswith(_BEARER) else "a token is needed"
             raise refusal(401, wrong, "send the header  Authorization: Bearer TOKEN")
         scope[USER] = name
@@ -104,7 +104,7 @@ class Access:
 
     def knows(self, given: bytes) -> bool:
         """Whether the value of an Authorization header is good for predictions. It is not counted as a request."""
-        given = _as_bearer(given)
+        given = as_bearer(given)
         if self._token is not None and hmac.compare_digest(given, self._token):
             return True
         return self._keys is not None and self._keys.knows(given, "predict")
@@ -143,26 +143,26 @@ class Bodies:
     def __init__(self) -> None:
         self._held = 0
 
-    async def read(self, scope: Scope, receive: Receive) -> bytes:
-        """The whole body, unpacked, which counts as held until `release`.
+    async def read(self, scope: Scope, receive: Receive, most: int = MAX_BODY) -> bytes:
+        """The whole body, unpacked, of at most so many bytes, which counts as held until `release`.
 
         Raises InputError: 413 when it is too large, as it comes or unpacked, 408 when it comes too slowly, 415 and 400
         as `unpacker`; BusyError when too much is held.
         """
         length = header(scope, b"content-length")
-        if length.isdigit() and int(length) > MAX_BODY:
-            raise _too_large()
+        if length.isdigit() and int(length) > most:
+            raise _too_large(most)
         unpack = unpacker(header(scope, b"content-encoding"))
         try:
             async with asyncio.timeout(BODY_SECONDS):
                 body, more = await _piece(receive)
-                if not more and unpack is None:
+                if not more and unpack is None and len(body) <= most:
                     return body
                 scope[_HELD] = 0
-                pieces = await self._kept(scope, body, unpack)
+                pieces = await self._kept(scope, body, unpack, most)
                 while more:
                     body, more = await _piece(receive)
-                    pieces += await self._kept(scope, body, unpack)
+                    pieces += await self._kept(scope, body, unpack, most)
         except TimeoutError:
             raise body_too_slow() from None
         if unpack is not None:
@@ -173,27 +173,27 @@ class Bodies:
         """Count a body that somebody else reads, once, until `release`. Raises BusyError when too much is held."""
         if _HELD not in scope:
             scope[_HELD] = 0
-            self._hold(scope, size)
+            self._hold(scope, size, MAX_BODY)
 
     def release(self, scope: Scope) -> None:
         """The request with `scope` was answered."""
         self._held -= scope.pop(_HELD, 0)
 
-    async def _kept(self, scope: Scope, piece: bytes, unpack: Unpacker | None) -> list[bytes]:
+    async def _kept(self, scope: Scope, piece: bytes, unpack: Unpacker | None, most: int) -> list[bytes]:
         """A piece as it is held. While much is unpacked of it, the event loop has its turns."""
         kept = []
         for portion in (piece,) if unpack is None else unpack.feed(piece):
-            self._hold(scope, len(portion))
+            self._hold(scope, len(portion), most)
             kept.append(portion)
             if unpack is not None and len(portion) == PORTION:
                 await asyncio.sleep(0)
         return kept
 
-    def _hold(self, scope: Scope, size: int) -> None:
+    def _hold(self, scope: Scope, size: int, most: int) -> None:
         scope[_HELD] += size
         self._held += size
-        if scope[_HELD] > MAX_BODY:
-            raise _too_large()
+        if scope[_HELD] > most:
+            raise _too_large(most)
         if self._held > MAX_HELD:
             raise BusyError("too many large requests at a time", "try again in a second")
 
@@ -211,11 +211,12 @@ async def _piece(receive: Receive) -> tuple[bytes, bool]:
     return message.get("body", b""), bool(message.get("more_body"))
 
 
-def _too_large() -> Exception:
-    return refusal(413, f"the body is larger than {MAX_BODY >> 20} MB", "send less at a time")
+def _too_large(most: int) -> Exception:
+    size = f"{most >> 20} MB" if most >= 1 << 20 else f"{most >> 10} KB"
+    return refusal(413, f"the body is larger than {size}", "send less at a time")
 
 
-def _as_bearer(given: bytes) -> bytes:
+def as_bearer(given: bytes) -> bytes:
     """RFC 9110: however the scheme is written."""
     return _BEARER + given[7:].strip() if given[:7].lower() == b"bearer " else given
 

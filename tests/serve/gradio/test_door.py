@@ -100,7 +100,10 @@ def test_scopes_and_rates_are_those_of_the_persons_token(made: Path, tmp_path: P
             for path in ("config", "theme.css", "config", "theme.css"):  # files are not counted
                 assert client.get(f"/ui/{path}").status_code == 200
             visitor = Visitor(client)
-            visitor.open_head()  # the models, and then the examples: one too many for this hour
+            visitor.open()  # which asks for the models and their examples, and neither are they
+            visitor.fire("Sentence", "submit", "good")
+            assert visitor.says("Answer")["label"] == "good"
+            visitor.fire("Sentence", "submit", "good")  # one too many for this hour
             assert "may ask 1/h" in visitor.text
 
 

@@ -92,7 +92,20 @@ def test_a_server_that_is_killed_while_its_page_starts_leaves_nothing(made: Path
     with serving([made / "txt"], tmp_path) as served:
         eventually(served.page_processes)
         served.process.kill()
-        eventually(lambda: served.page_processes() == [])
+        eventually(lambda: served.page_processes() == [] and served.page_folders() == [])
+
+
+def test_the_pages_process_is_given_no_variable_that_may_be_secret(made: Path, tmp_path: Path) -> None:
+    secret = {
+        "AWS_SECRET_ACCESS_KEY": "a-secret", "MLFLOW_TRACKING_PASSWORD": "a-secret", "PGPASSWORD": "a-secret",
+        "TIDEMILL_TOKEN_OF_TOMORROW": "a-secret", "HF_TOKEN": "a-secret", "GRADIO_ROOT_PATH": "/a-secret",
+    }  # fmt: skip
+    with serving([made / "txt"], tmp_path, cwd=tmp_path, **secret) as served:
+        served.wait_for_page()
+        (pid,) = served.page_processes()
+        given = Path(f"/proc/{pid}/environ").read_bytes()
+        assert b"PATH=" in given
+        assert b"a-secret" not in given
 
 
 def test_nothing_is_written_where_the_server_was_started(made: Path, tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ import httptools
 from starlette.types import Receive, Scope, Send
 
 from tidemill.errors import BusyError
+from tidemill.serve.failure import refusal
+from tidemill.serve.playground.place import is_own
 
 MOST = 128
 """Requests that are open at one time, of each worker; a page that is open has one or two."""
@@ -34,6 +36,7 @@ _ANSWERED = frozenset(
         b"accept-ranges", b"location", b"vary",
     }
 )  # fmt: skip
+_BREAKS = (b"\r", b"\n", b"\0")  # with which a value would say more than itself
 Header = tuple[bytes, bytes]
 
 
@@ -45,7 +48,7 @@ class Behind:
     """What listens on `socket`. `ending` says that the server ends: streams are then closed."""
 
     def __init__(self, socket: Path, ending: Callable[[], bool]) -> None:
-        self._socket, self._ending = str(socket), ending
+        self._socket, self._ending = socket, ending
         self._open = 0
 
     async def __call__(
@@ -53,27 +56,29 @@ class Behind:
     ) -> None:
         """Ask with `body` and with headers of our `own`; the answer bears those `added`.
 
-        Raises NotThereError before anything was answered, and BusyError for too many at a time.
+        Raises NotThereError before anything was answered, BusyError for too many at a time, and InputError, 400, for
+        what cannot be said in a request's head.
         """
         if self._open >= MOST:
             raise BusyError("too many requests for the page at a time", "close a few of its tabs")
+        head = _head(scope, len(body), own)
         self._open += 1
         try:
             reader, writer = await self._connect()
             try:
-                writer.writelines((_head(scope, len(body), own), body))
+                writer.writelines((head, body))
                 await self._hand_back(reader, receive, send, tuple(added))
-            except ConnectionError:
-                raise NotThereError from None
             finally:
                 writer.close()
         finally:
             self._open -= 1
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if not is_own(self._socket.parent):
+            raise NotThereError
         try:
             async with asyncio.timeout(_CONNECTS):
-                return await asyncio.open_unix_connection(self._socket)
+                return await asyncio.open_unix_connection(str(self._socket))
         except (OSError, TimeoutError):
             raise NotThereError from None
 
@@ -83,10 +88,14 @@ class Behind:
         answer = _Answer()
         parser = httptools.HttpResponseParser(answer)
         gone = asyncio.ensure_future(_gone(receive))
-        begun, size = False, 0
+        begun, broken, size = False, False, 0
         try:
             while not answer.whole:
-                piece = await self._next(reader, gone)
+                try:
+                    piece = await self._next(reader, gone)
+                except ConnectionError:
+                    broken = True
+                    break
                 if not piece:
                     break
                 size += len(piece)
@@ -109,8 +118,9 @@ class Behind:
                 await gone
         if not begun:
             raise NotThereError
-        if answer.whole or answer.endless:  # else it is cut short, and the connection is closed to say so
+        if answer.whole or (answer.endless and not broken):
             await send({"type": "http.response.body", "body": b""})
+        # else it is cut short, and the connection is closed to say so
 
     async def _next(self, reader: asyncio.StreamReader, gone: asyncio.Future[None]) -> bytes:
         """The next bytes; none at the end, after too long a silence, and when nobody is there to be answered."""
@@ -168,6 +178,8 @@ def _head(scope: Scope, length: int, own: Iterable[Header]) -> bytes:
         headers.append((b"content-length", b"%d" % length))
     lines = [scope["method"].encode() + b" " + target + b" HTTP/1.1", b"connection: close"]
     lines += [name + b": " + value for name, value in (*headers, *own)]
+    if any(mark in line for line in lines for mark in _BREAKS):
+        raise refusal(400, "the address or a header holds a line break", "send it without")
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 

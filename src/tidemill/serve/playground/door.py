@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tidemill.errors import BusyError
 from tidemill.serve.failure import refusal
-from tidemill.serve.limits import PAGE_DATA, Access, Bodies
+from tidemill.serve.limits import PAGE_DATA, Access, Bodies, as_bearer
 from tidemill.serve.playground.behind import Behind, NotThereError
 
 _PAGES = Path(__file__).parent / "gradio_page" / "static"
@@ -35,6 +35,8 @@ _OURS = frozenset({*PAGE_DATA, "/ui/playground.css", "/ui/favicon.svg"})
 _COOKIE = "tidemill-page"
 _METHODS = frozenset({"GET", "POST"})
 _AGAIN = 2  # seconds
+_FORM = 4 << 10  # bytes of the form with a token, which is read before anybody is known
+_FIELDS = 4  # in it
 
 
 class Door:
@@ -67,8 +69,7 @@ class Door:
 
     async def _enter(self, scope: Scope, receive: Receive) -> Response:
         """See whether the token in a form is known, and let the browser keep it."""
-        form = parse_qs((await self._bodies.read(scope, receive)).decode("latin-1"))
-        token = form.get("token", [""])[0].strip()
+        token = _given(await self._bodies.read(scope, receive, _FORM))
         if not self._access.knows(b"Bearer " + token.encode()):
             return self._asking("This token is not known here, or is not good for predictions.")
         response = RedirectResponse("/ui/", 303)
@@ -99,12 +100,24 @@ def _leaving() -> Response:
     return response
 
 
+def _given(body: bytes) -> str:
+    """The token in a form; empty where there is none. Raises InputError, 400, for what is no such form."""
+    try:
+        form = parse_qs(body.decode("latin-1"), max_num_fields=_FIELDS)
+    except ValueError:
+        raise refusal(400, "this is not the form of the page", "open /ui and give the token there") from None
+    return form.get("token", [""])[0].strip()
+
+
 def _token(request: Request) -> bytes:
-    """The header that a program sent, or what the browser keeps, as the header that it stands for."""
+    """The header that a program sent, or what the browser keeps, as the header that it stands for.
+
+    It is as `Access.knows` compares it, so that one that is known holds nothing beside the token.
+    """
     if given := request.headers.get("authorization"):
-        return given.encode("latin-1")
+        return as_bearer(given.encode("latin-1"))
     try:
         kept = SimpleCookie(request.headers.get("cookie", "")).get(_COOKIE)
-        return b"Bearer " + urlsafe_b64decode(kept.value) if kept else b""
+        return as_bearer(b"Bearer " + urlsafe_b64decode(kept.value)) if kept else b""
     except (CookieError, ValueError):
         return b""

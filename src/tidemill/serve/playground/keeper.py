@@ -12,7 +12,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import deque
@@ -22,13 +21,18 @@ from types import TracebackType
 from typing import Self
 
 from tidemill.errors import MissingExtraError
+from tidemill.process import TELEMETRY_OFF
 from tidemill.serve.logs import say
+from tidemill.serve.playground.place import choose, make
 
 _PAUSES = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)  # seconds before a replacement, by how many failed in a row
 _SOUND = 30.0  # seconds that one has to live for its death to be no failed start
 _LEAVES = 5.0  # seconds to end after being asked
-_LONGEST = 100  # bytes of a socket's path: the system takes 107
-_OWN = ("GRADIO_", "TIDEMILL_TOKEN", "OTEL_")  # variables that are not the page's: it has no token, and one setting
+_KEPT = (
+    "PATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "HOME", "SYSTEMROOT", "PYTHONPATH", "PYTHONDONTWRITEBYTECODE",
+    "PYTHONPYCACHEPREFIX",
+)  # fmt: skip
+"""Variables that the page's process is given of the server's, whose other ones hold tokens, passwords and keys."""
 
 
 def check_installed() -> None:
@@ -41,7 +45,7 @@ class Keeper:
     """The page's process. As a context manager it is ended, and what was uploaded is removed, at the end."""
 
     def __init__(self) -> None:
-        self._folder = _private_folder()
+        self._folder = choose()
         self.socket = self._folder / "page"
         self._ended = threading.Event()
         self._process: subprocess.Popen[str] | None = None
@@ -98,25 +102,10 @@ class Keeper:
         self.close()
 
 
-def _private_folder() -> Path:
-    """A folder of this user's only, with a path that is short enough for a socket in it."""
-    folder = tempfile.mkdtemp(prefix="tidemill-page-")
-    if len(os.fsencode(folder)) > _LONGEST - len("/page"):
-        Path(folder).rmdir()
-        folder = tempfile.mkdtemp(prefix="tidemill-page-", dir="/tmp")
-    return Path(folder)
-
-
 def _start(folder: Path, socket: Path, url: str, certificate: Path | None) -> subprocess.Popen[str]:
     files = folder / "files"
+    make(folder)
     files.mkdir()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(_OWN)} | {
-        "GRADIO_ANALYTICS_ENABLED": "False",
-        "GRADIO_TEMP_DIR": str(files),
-        "HF_HUB_OFFLINE": "1",
-        "TMPDIR": str(files),
-        "OMP_NUM_THREADS": "1",
-    }
     given = {
         "folder": str(folder), "socket": str(socket), "url": url,
         "certificate": str(certificate.resolve()) if certificate else None,
@@ -125,7 +114,7 @@ def _start(folder: Path, socket: Path, url: str, certificate: Path | None) -> su
         # -P: what people upload into the folder is never imported
         [sys.executable, "-P", "-m", "tidemill.serve.playground.gradio_page", json.dumps(given)],
         cwd=files,
-        env=environment,
+        env=_environment(files),
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -133,6 +122,22 @@ def _start(folder: Path, socket: Path, url: str, certificate: Path | None) -> su
         encoding="utf-8",
         errors="replace",
         start_new_session=True,  # Ctrl-C is for the server, which ends it in its turn
+    )
+
+
+def _environment(files: Path) -> dict[str, str]:
+    """What the process needs to find its libraries, and its own settings."""
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    return (
+        kept
+        | TELEMETRY_OFF
+        | {
+            "GRADIO_ANALYTICS_ENABLED": "False",
+            "GRADIO_TEMP_DIR": str(files),
+            "HF_HUB_OFFLINE": "1",
+            "TMPDIR": str(files),
+            "OMP_NUM_THREADS": "1",
+        }
     )
 
 

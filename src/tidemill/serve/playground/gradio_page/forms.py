@@ -18,6 +18,7 @@ from tidemill.serve.playground.gradio_page.wording import brief
 Listen = Callable[..., Any]
 _IN_A_ROW = 3
 _SMALL = 96  # pixels
+_WHOLE, _NUMBERS = 1 << 63, 1e308  # what the JSON of Gradio takes of whole numbers, and of others
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,17 +108,19 @@ def _row(columns: Sequence[Mapping[str, Any]], offered: Mapping[str, Any]) -> Fo
     for start in range(0, len(columns), _IN_A_ROW):
         with gr.Row():
             fields += [
-                _field(column, first.get(column["name"]), offered["ranges"].get(column["name"]))
+                _field(column, _fitting(column, first.get(column["name"])), offered["ranges"].get(column["name"]))
                 for column in columns[start : start + _IN_A_ROW]
             ]
     send = gr.Button("Predict", variant="primary")
-    names = [column["name"] for column in columns]
 
     def read(values: Sequence[Any]) -> Any:
         given = zip(columns, values, strict=True)
         return {column["name"]: None if value == "" and column["nullable"] else value for column, value in given}
 
-    return Form(fields, read, lambda given: [given.get(name) for name in names], [send.click])
+    def fill(given: Mapping[str, Any]) -> Sequence[Any]:
+        return [_fitting(column, given.get(column["name"])) for column in columns]
+
+    return Form(fields, read, fill, [send.click])
 
 
 def _field(column: Mapping[str, Any], value: Any, seen: Sequence[float] | None) -> gr.components.Component:
@@ -133,12 +136,23 @@ def _field(column: Mapping[str, Any], value: Any, seen: Sequence[float] | None) 
     return gr.Number(value, label=name, info=info, precision=precision, min_width=150)
 
 
+def _fitting(column: Mapping[str, Any], value: Any) -> Any:
+    """A value of an example as its field can hold it; None for what is none of the column's, or too large for JSON."""
+    if column["categories"] or column["type"] == "category":
+        return value if isinstance(value, str) else None
+    if not isinstance(value, int | float):
+        return None
+    if abs(value) < _WHOLE:
+        return value
+    return float(value) if column["type"] == "float" and abs(value) < _NUMBERS else None
+
+
 def _sharp(offered: Sequence[Mapping[str, Any]]) -> list[str]:
     """Pictures of few pixels are shown as such; others are smoothed."""
     try:
         with Image.open(BytesIO(b64decode(offered[0]["input"]["b64"]))) as picture:
             return ["tm-small"] if max(picture.size) < _SMALL else []
-    except (IndexError, OSError, Image.DecompressionBombError):
+    except (IndexError, OSError, ValueError, Image.DecompressionBombError):
         return []
 
 

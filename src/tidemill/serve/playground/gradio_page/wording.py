@@ -45,7 +45,7 @@ def compared(answer: Answer, truth: str | None) -> str:
     if truth is None:
         return ""
     if not answer.scores:
-        return f'<p class="tm-soft">The reference says {brief(truth)}.</p>'
+        return f'<p class="tm-soft">The reference says {escape(brief(truth))}.</p>'
     if answer.said == truth:
         return '<p class="tm-good">✓ as the reference says</p>'
     return f'<p class="tm-bad">✗ the reference says {escape(truth)}</p>'
@@ -65,8 +65,11 @@ def failure(error: RefusedError) -> str:
 
 
 def brief(number: str | float) -> str:
-    """A number as people read it."""
-    return f"{float(number):,.5g}"
+    """A number as people read it; what is none, or beyond all bounds, as it is."""
+    try:
+        return f"{float(number):,.5g}"
+    except (ValueError, OverflowError):
+        return str(number)
 
 
 def _milliseconds(seconds: float) -> str:
