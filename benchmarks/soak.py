@@ -192,6 +192,9 @@ def logged(project: Path) -> tuple[int, int]:
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
+    from tidemill.journal.sweep import seal_abandoned
+
+    seal_abandoned(project / ".tidemill" / "log")  # what the server had no time for
     files = sorted((project / ".tidemill" / "log" / "predictions").glob("*.parquet"))
     tables = [pq.read_table(file, columns=["id"]) for file in files]
     rows = sum(table.num_rows for table in tables)
