@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,11 @@ TELEMETRY_OFF = {
     "DVC_NO_ANALYTICS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
 }
+
+
+def import_path() -> str:
+    """PYTHONPATH for a process of our own that is to find Tidemill as this one does, wherever it was started."""
+    return os.pathsep.join(each for each in sys.path if os.path.isabs(each))
 
 
 def switch_off_telemetry() -> None:

@@ -18,13 +18,14 @@ from tests.bundle.sealing import Record, edit, reseal
 from tests.bundle.sources import LINEAGE, picture_model, sentence_model, table_model
 from tidemill.backends.exporters.onnx import OnnxExporter
 from tidemill.backends.runtimes.onnx import OnnxRuntime
-from tidemill.bundle.golden_files import LINES
 from tidemill.bundle.meaning import meaning
 from tidemill.bundle.prove import prove
 from tidemill.bundle.read import read_record
 from tidemill.config.schema import ExportConfig
 from tidemill.errors import BundleError, GateError
 from tidemill.stages.export import export
+
+LINES = "golden.jsonl"
 
 pytestmark = pytest.mark.slow  # three exports
 

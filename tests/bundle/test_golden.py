@@ -14,11 +14,12 @@ from onnx import numpy_helper
 from tests.bundle.sealing import Record, edit, reseal
 from tidemill.backends.runtimes.onnx import OnnxRuntime
 from tidemill.bundle.golden import replay
-from tidemill.bundle.golden_files import PARQUET as FILE
 from tidemill.bundle.parquet import read_columns
 from tidemill.bundle.predictor import Predictor
 from tidemill.bundle.read import OpenBundle, open_bundle
 from tidemill.errors import BundleError, GateError
+
+FILE = "golden.parquet"
 
 
 def _replay(directory: Path) -> None:

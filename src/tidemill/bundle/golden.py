@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tidemill.bundle.decide import decide
-from tidemill.bundle.golden_files import file_of, read_file, write_lines
+from tidemill.bundle.golden_files import read_file, write_lines
 from tidemill.bundle.meaning import changed_meaning, meaning
 from tidemill.bundle.preprocess import Preprocessor
+from tidemill.bundle.protocols import golden_file
 from tidemill.bundle.read import TOKENIZER, OpenBundle
 from tidemill.domain.bundle import PROTOCOL, Signature
 from tidemill.errors import BundleError, GateError, InputError, first_line
@@ -40,7 +41,7 @@ def write_golden(directory: Path, signature: Signature, inputs: Sequence[Raw], s
     tokenizer = directory / TOKENIZER
     meant = meaning(signature, tokenizer if tokenizer.is_file() else None)
     rows = zip(inputs, scores.tolist(), decide(signature, scores), strict=True)
-    write_lines(directory / file_of(PROTOCOL), meant, rows)
+    write_lines(directory / golden_file(PROTOCOL), meant, rows)
 
 
 def read_golden(opened: OpenBundle) -> list[GoldenRow]:
@@ -146,7 +147,7 @@ def _bad(opened: OpenBundle, problem: str) -> BundleError:
 
 
 def _path(opened: OpenBundle) -> Path:
-    return opened.directory / file_of(opened.bundle.protocol)
+    return opened.directory / golden_file(opened.bundle.protocol)
 
 
 _BATCH = 64

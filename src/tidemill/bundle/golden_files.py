@@ -22,11 +22,8 @@ from tidemill.errors import MissingExtraError
 if TYPE_CHECKING:
     from tidemill.ports import Raw
 
-LINES, PARQUET = "golden.jsonl", "golden.parquet"
 _FIELDS = ("input", "scores", "output")
 _COLUMNS = {"input": "binary", "scores": "list<float>", "output": "string"}
-_PARQUET_LAST = 2
-"""The last protocol that kept them as Parquet."""
 
 
 class Kept(NamedTuple):
@@ -34,11 +31,6 @@ class Kept(NamedTuple):
 
     meaning: bytes | None
     rows: list[tuple[Raw, list[float], str]]
-
-
-def file_of(protocol: int) -> str:
-    """The name that the file has in a bundle of this protocol."""
-    return PARQUET if protocol <= _PARQUET_LAST else LINES
 
 
 def write_lines(path: Path, meaning: bytes, rows: Iterable[tuple[Raw, list[float], str]]) -> None:
@@ -56,7 +48,7 @@ def read_file(path: Path, signature: Signature, limit: int) -> Kept:
     Raises BundleError for a file that cannot be read, ValueError for what its rows say, MissingExtraError for Parquet
     where nothing reads it.
     """
-    return (_read_parquet if path.name == PARQUET else _read_lines)(path, signature.task, limit)
+    return (_read_parquet if path.suffix == ".parquet" else _read_lines)(path, signature.task, limit)
 
 
 def _read_lines(path: Path, task: Task, limit: int) -> Kept:

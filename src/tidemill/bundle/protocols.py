@@ -42,7 +42,14 @@ READERS: Mapping[int, Callable[[Any], Bundle]] = {1: _read_1, 2: _read_2, 3: _re
 
 def required_files(protocol: int) -> frozenset[str]:
     """What a bundle of this protocol must have beside bundle.json; one for text has its tokenizer, too."""
-    return _COMMON | ({"golden.parquet"} if protocol <= 2 else {"golden.jsonl", "examples.json"})
+    return _COMMON | {golden_file(protocol)} | (set() if protocol <= _PARQUET_LAST else {"examples.json"})
 
 
+def golden_file(protocol: int) -> str:
+    """The name that the golden requests have in a bundle of this protocol."""
+    return "golden.parquet" if protocol <= _PARQUET_LAST else "golden.jsonl"
+
+
+_PARQUET_LAST = 2
+"""The last protocol that kept golden requests as Parquet, and had no examples."""
 _COMMON = frozenset({"model.onnx", "reference.parquet", "card.md"})

@@ -25,7 +25,7 @@ from tidemill.bundle.read import OpenBundle, open_bundle, read_record
 from tidemill.domain.bundle import Bundle
 from tidemill.domain.digest import Digest
 from tidemill.errors import BundleError, GateError, TidemillError
-from tidemill.process import TELEMETRY_OFF
+from tidemill.process import TELEMETRY_OFF, import_path
 
 if TYPE_CHECKING:
     from tidemill.ports import Session
@@ -146,8 +146,8 @@ def try_elsewhere(trial: Trial) -> None:
 def _environment() -> dict[str, str]:
     """What the process needs to find Tidemill, and nothing that is secret: tokens and passwords are in environments."""
     kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    path = os.pathsep.join(each for each in sys.path if os.path.isabs(each))
-    return kept | TELEMETRY_OFF | dict.fromkeys(_THREADS, "1") | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    own = {"PYTHONPATH": import_path(), "PYTHONDONTWRITEBYTECODE": "1"}
+    return kept | TELEMETRY_OFF | dict.fromkeys(_THREADS, "1") | own
 
 
 def _listen(process: subprocess.Popen[bytes], seconds: float) -> tuple[bytes, bool]:

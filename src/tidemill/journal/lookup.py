@@ -24,8 +24,7 @@ from tidemill.journal.heads import Heads
 from tidemill.journal.read import Journal
 from tidemill.journal.records import to_feedback, to_prediction
 from tidemill.journal.segments import Kind, Segment, segments
-from tidemill.journal.spool import SUFFIX
-from tidemill.journal.tails import Tail
+from tidemill.journal.tails import Tail, spools
 
 FEW = 64
 """More ids than this at once are looked for in whole files, as `Journal` does."""
@@ -44,7 +43,7 @@ class Lookup(Journal):
         self._reaches: dict[Path, _Bounds] = {}
 
     def _advance(self) -> Mapping[str, Tail]:
-        for path in (self.root / "spool").glob(f"*{SUFFIX}"):
+        for path in spools(self.root):
             self._tails.setdefault(path.stem, Heads(path))
         return super()._advance()
 

@@ -21,7 +21,6 @@ from tidemill.journal.columns import SCHEMAS, to_rows, to_table
 from tidemill.journal.damage import readable
 from tidemill.journal.records import to_feedback, to_prediction
 from tidemill.journal.segments import Kind, Segment, segments
-from tidemill.journal.spool import SUFFIX
 from tidemill.journal.tails import Tail, may_hold, spools
 
 
@@ -97,9 +96,8 @@ class Journal:
 
     def _advance(self) -> Mapping[str, Tail]:
         """Spools as they are now; those sealed since the last time are forgotten."""
-        folder = self.root / "spool"
         tails: dict[str, Tail] = {}
-        for path in sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else ():
+        for path in spools(self.root):
             tail = self._tails.get(path.stem) or Tail(path)
             try:
                 tail.advance()

@@ -17,6 +17,7 @@ from pathlib import Path
 from tidemill.errors import StorageError
 from tidemill.journal.spool import abandoned
 from tidemill.journal.tails import spools
+from tidemill.process import import_path
 
 _MUCH = 1 << 20  # bytes that are not sealed in this process
 
@@ -32,11 +33,10 @@ def can_seal() -> bool:
 def seal_apart(root: Path, spool: Path, give_up: Callable[[], bool] = lambda: False) -> None:
     """As `seal.seal`, in a process of its own, which is ended when `give_up` says so. Raises StorageError."""
     command = [sys.executable, "-P", "-m", "tidemill.journal.seal", str(root), str(spool)]
-    threads = dict.fromkeys(
-        ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"
-    )  # others would start, spin, and do nothing
+    one = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")  # others would start, spin, and do nothing
+    environment = os.environ | one | {"PYTHONPATH": import_path()}
     with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ | threads
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
     ) as process:
         while True:
             try:

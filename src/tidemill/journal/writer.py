@@ -1,7 +1,6 @@
 """A writer's life: appends to its spool, syncs it in the background, changes to a new one, has the old sealed.
 
-Sealing takes about a tenth of the time that answering took. A process that is busy leaves it for a calmer moment, or
-for somebody else who has Arrow: spools count as they are.
+A process that is busy leaves sealing for a calmer moment, or for somebody else who has Arrow: spools count as they are.
 """
 
 from __future__ import annotations

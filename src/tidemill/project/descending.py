@@ -111,10 +111,10 @@ def _answered(layout: Layout) -> Iterator[pa.Table]:
     from tidemill.journal.damage import readable
     from tidemill.journal.heads import ANSWERED, Heads
     from tidemill.journal.segments import segments
-    from tidemill.journal.spool import SUFFIX
+    from tidemill.journal.tails import spools
 
     live = {}
-    for path in sorted((layout.log / "spool").glob(f"*{SUFFIX}")):
+    for path in spools(layout.log):
         tail = Heads(path)
         with suppress(FileNotFoundError):
             tail.advance()

@@ -24,7 +24,7 @@ from tidemill.journal.frames import HEADER, check_header, read_frames
 from tidemill.journal.read import Journal
 from tidemill.journal.records import from_micros, read_payload, to_micros
 from tidemill.journal.segments import Segment, segments
-from tidemill.journal.spool import SUFFIX
+from tidemill.journal.tails import spools
 from tidemill.project.viewing.records import Bucket, LabelsView, TrafficView
 
 SPAN = timedelta(hours=1)
@@ -165,9 +165,8 @@ class Traffic:
         return [*found.values(), *(each.answers for each in growing.values())]
 
     def _advance(self) -> dict[str, Growing]:
-        folder = self.root / "spool"
         seen: dict[str, Growing] = {}
-        for path in sorted(folder.glob(f"*{SUFFIX}")) if folder.is_dir() else ():
+        for path in spools(self.root):
             growing = self._growing.get(path.stem) or Growing(path)
             try:
                 self._read_spool(growing)
