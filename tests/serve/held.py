@@ -29,6 +29,9 @@ SLOW = ((1, 0.01), (16, 0.16))
 """Seconds that say: a model with threads of its own, whose time is that of its rows."""
 
 
+_ANY = 1 << 30  # rows
+
+
 class Held:
     """The session of a bundle that adds width to twice the height. While it is shut, who comes waits at its door.
 
@@ -37,20 +40,24 @@ class Held:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._open, self._lock = threading.Event(), threading.Lock()
+        self._door = threading.Condition()
+        self._most = _ANY
         self.runs: list[list[int]] = []
-        self._open.set()
 
     def shut(self) -> None:
-        self._open.clear()
+        self.open(0)
 
-    def open(self) -> None:
-        self._open.set()
+    def open(self, most: int = _ANY) -> None:
+        """Let runs of at most so many rows go on."""
+        with self._door:
+            self._most = most
+            self._door.notify_all()
 
     def run(self, feed: Feed) -> Scored:
-        with self._lock:
-            self.runs.append([int(each) for each in feed["width"].ravel()])
-        assert self._open.wait(30), "nobody opened"
+        widths = [int(each) for each in feed["width"].ravel()]
+        with self._door:
+            self.runs.append(widths)
+            assert self._door.wait_for(lambda: len(widths) <= self._most, 30), "nobody opened"
         return self._session.run(feed)
 
     async def came(self, runs: int) -> None:
